@@ -1,0 +1,143 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+# This is private to the collection: it may change at any time without notice.
+
+"""What every module of the collection shares with Ansible: bulk, check mode, diff, results, errors, persistence.
+
+A module is documentation, an argument spec and a Subject: how its objects are read from options, planned and reported.
+Everything else, from the first validation to the proof that a second run would find nothing to do, is here once.
+"""
+
+from __future__ import annotations
+
+import gc
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ._runtime import desired, plan
+from ._runtime.errors import BulkheadError, InvalidInput
+
+
+class Subject:
+    """What a module manages; each module has a subclass.
+
+    kind: the module's name, under which desired state is kept; plural: its bulk option; key: the option that names an object.
+    """
+
+    kind = ""
+    plural = ""
+    key = "name"
+    persists = True
+
+    def parse(self, options: dict[str, t.Any]) -> t.Any:
+        """One desired object from its options. Raises InvalidInput; reads the machine at most, writes nothing."""
+        raise NotImplementedError
+
+    def plan(self, objects: list[t.Any]) -> plan.Plan:
+        """Observe, compare, and answer with the steps that are missing."""
+        raise NotImplementedError
+
+    def report(self, objects: list[t.Any], last: t.Any) -> list[dict[str, t.Any]]:
+        """What is to be returned for each object; last: the last plan that was made, without steps unless in check mode."""
+        raise NotImplementedError
+
+    def apply(self, the_plan: plan.Plan) -> None:
+        """Do the plan; a subject whose steps share something (a helper process) starts it here."""
+        plan.apply(the_plan)
+
+
+PERSIST = {"type": "bool", "default": True}
+
+
+def argument_spec(subject: type[Subject], options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The whole argument spec: one object's options at the top, and a list of the same under the plural."""
+    item = {name: dict(spec) for name, spec in options.items()}
+    item[subject.key]["required"] = True
+    spec = {name: {field: value for field, value in entry.items() if field != "required"} for name, entry in options.items()}
+    spec[subject.plural] = {"type": "list", "elements": "dict", "options": item}
+    if subject.persists:
+        spec["persist"] = PERSIST
+    return spec
+
+
+def run(subject_class: type[Subject], options: dict[str, t.Any]) -> None:
+    """The whole life of a module that manages objects."""
+    # A module lives for a second and makes no cycles worth collecting; with a thousand objects the collector takes a fifth of it.
+    gc.disable()
+    module = AnsibleModule(
+        argument_spec=argument_spec(subject_class, options),
+        supports_check_mode=True,
+        required_one_of=[(subject_class.key, subject_class.plural)],
+        mutually_exclusive=[(subject_class.key, subject_class.plural)],
+    )
+    try:
+        module.exit_json(**_converge(module, subject_class, options))
+    except BulkheadError as error:
+        module.fail_json(msg=str(error), error=error.facts())
+    except OSError as error:
+        module.fail_json(msg=str(BulkheadError.from_os("the machine could not be read", error, hint="run as root (become: true)")))
+
+
+def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Observe, plan, apply, and look again."""
+    subject = subject_class()
+    items = _items(module, subject, options)
+    objects = _parse_all(subject, items)
+    last = subject.plan(objects)
+    the_plan = plan.Plan()
+    the_plan.steps, the_plan.warnings = list(last.steps), last.warnings
+    if subject.persists and module.params["persist"]:
+        the_plan.steps += desired.steps(subject.kind, subject.key, items)
+    result: dict[str, t.Any] = {"changed": bool(the_plan.steps), "writes": the_plan.writes()}
+    if module._diff:
+        result["diff"] = the_plan.diff()
+    if the_plan.steps and not module.check_mode:
+        subject.apply(the_plan)
+        if last.steps:
+            last = _look_again(subject, objects, the_plan)
+    for warning in the_plan.warnings:
+        module.warn(warning)
+    reports = subject.report(objects, last)
+    result[subject.plural] = reports
+    # Ansible echoes the arguments; those of a thousand objects would be mostly what was not given.
+    result["invocation"] = {"module_args": desired.without_none(module.params)}
+    if module.params[subject.plural] is None:
+        result.update((name, reports[0][name]) for name in ("asked", "effective", "rounded") if name in reports[0])
+    return result
+
+
+def _items(module: AnsibleModule, subject: Subject, options: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    bulk: list[dict[str, t.Any]] | None = module.params[subject.plural]
+    if bulk is not None:
+        return bulk
+    return [{name: module.params[name] for name in options}]
+
+
+def _parse_all(subject: Subject, items: list[dict[str, t.Any]]) -> list[t.Any]:
+    """Every object, or one error that names all that is wrong with any of them."""
+    objects, errors = [], []
+    for item in items:
+        try:
+            objects.append(subject.parse(item))
+        except InvalidInput as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise InvalidInput("nothing was changed, because %d of %d are wrong: %s" % (len(errors), len(items), "; ".join(str(error) for error in errors)))
+    return objects
+
+
+def _look_again(subject: Subject, objects: list[t.Any], done: plan.Plan) -> plan.Plan:
+    """After applying, a new plan must be empty, and is returned. If not, undo, and say what the kernel kept instead."""
+    again = subject.plan(objects)
+    left = again.steps
+    if not left:
+        return again
+    kept = "; ".join("%s holds %r where %r was asked for" % (step.target, step.before, step.after) for step in left[:5])
+    error = BulkheadError("the kernel took every write and kept something else: %s" % kept, target=left[0].target, value=left[0].after, hint="everything was put back as it was")
+    error.undo_failures = plan.undo(done.steps)
+    raise error

@@ -1,0 +1,275 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What a user wants of one group: options, read and checked against the machine, as settings of interface files."""
+
+from __future__ import annotations
+
+import re
+
+from .. import units
+from ..errors import InvalidInput
+from ..kernel import block
+from . import devices, knobs
+from .host import IMPLICIT_V2, V1_NAMES, Hierarchy, Host
+from .knobs import File
+from .values import MAX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Directories and files share one name space below a group, so a group must not be called as a file may be.
+_INTERFACE = re.compile(r"(cgroup|cpu|cpuacct|cpuset|memory|io|blkio|pids|hugetlb|rdma|misc|devices|freezer|net_cls|net_prio|perf_event|debug|irq|dmem)\..*|tasks|notify_on_release|release_agent")
+_FILE_NAME = re.compile(r"[a-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
+# Files that act when written and keep no value, and those that an option of their own manages.
+_NOT_SETTINGS = {
+    "cgroup.procs": "processes",
+    "cgroup.threads": "processes",
+    "tasks": "processes",
+    "cgroup.freeze": "frozen",
+    "freezer.state": "frozen",
+    "cgroup.kill": "state: absent with force: true",
+    "cgroup.subtree_control": "controllers",
+    "devices.allow": "devices",
+    "devices.deny": "devices",
+    "cgroup.event_control": "",
+    "memory.force_empty": "",
+    "memory.reclaim": "",
+    "release_agent": "",
+}
+
+
+class Setting:
+    """One value that one file of the group is to hold.
+
+    option: the option it comes from, asked: the value as the user wrote it, value: the same in the vocabulary of v2.
+    key: the line of files that have several. order, starts_low: see Knob. swap_only: the value is swap alone, the file counts memory and swap.
+    """
+
+    __slots__ = ("asked", "deadly", "file", "hierarchy", "kept", "key", "option", "order", "starts_low", "swap_only", "value")
+
+    def __init__(self, option: str, asked: object, hierarchy: Hierarchy, file: File, value: str, key: str = "", order: int = 99, deadly: bool = False) -> None:
+        self.option = option
+        self.asked = asked
+        self.hierarchy = hierarchy
+        self.file = file
+        self.value = value
+        self.key = key
+        self.order = order
+        self.deadly = deadly
+        self.kept = file.format.kept(value)
+        self.starts_low = option in ("cpuset.cpus", "cpuset.mems", "cpuset.partition", "cpu.burst")
+        self.swap_only = False
+
+
+class Group:
+    """One group as it is desired."""
+
+    def __init__(self, name: str, present: bool = True) -> None:
+        self.name = name
+        self.present = present
+        self.settings: list[Setting] = []
+        self.hierarchies: list[Hierarchy] = []
+        self.controllers: set[str] = set()  # those of v2 that the group must have, by name
+        self.processes: list[int] = []
+        self.frozen: bool | None = None
+        self.devices: devices.Policy | None = None
+        self.force = False
+        self.overcommit = "allow"
+
+    @property
+    def depth(self) -> int:
+        return self.name.count("/")
+
+    def joins(self, hierarchy: Hierarchy) -> None:
+        """The group is to exist in this hierarchy."""
+        if hierarchy not in self.hierarchies:
+            self.hierarchies.append(hierarchy)
+
+    def needs(self, controller: str, host: Host, what: str) -> Hierarchy:
+        """The group is to have this controller (v2 name); returns the hierarchy in which it is."""
+        hierarchy = host.hierarchy(controller, what)
+        self.joins(hierarchy)
+        if hierarchy.version == 2:
+            self.controllers.add(controller)
+        return hierarchy
+
+
+def check_name(name: object) -> str:
+    """The name, when it can be a group beneath a root and nothing else; InvalidInput when not."""
+    text = str(name if name is not None else "")
+    if not text.strip("/"):
+        raise InvalidInput("the name of the group is empty", hint="give a path relative to the root, such as web or web/frontend; the root itself is not managed")
+    if text.startswith("/"):
+        raise InvalidInput("name %r is absolute" % text, hint="names are relative to the root of the hierarchy: leave the first slash out")
+    for part in text.split("/"):
+        if part in ("", ".", ".."):
+            raise InvalidInput("name %r has the component %r" % (text, part), hint="write it as plain names joined by single slashes")
+        if "\n" in part or len(part.encode()) > 255:
+            raise InvalidInput("name %r holds a newline or a component of more than 255 bytes" % text)
+        if _INTERFACE.fullmatch(part):
+            raise InvalidInput("name %r: %r could be an interface file of the kernel" % (text, part), hint="a group must not be called like a controller and a dot; cgroup-v2.rst, 'Avoid Name Collisions'")
+    return text
+
+
+def parse_group(options: dict[str, Any], host: Host) -> Group:
+    """The desired group from a module's options; None stands for "leave alone". Raises InvalidInput, writes nothing."""
+    group = Group(check_name(options.get("name")), options.get("state", "present") != "absent")
+    group.force = bool(options.get("force"))
+    if not group.present:
+        return group
+    group.overcommit = options.get("overcommit") or "allow"
+    try:
+        _parse_table(group, options, host)
+        _parse_io(group, options.get("io") or {}, host)
+        _parse_keyed(group, options, host)
+        _parse_files(group, options.get("files") or {}, host)
+        _parse_rest(group, options, host)
+    except InvalidInput as error:
+        error.problem = "group %s: %s" % (group.name, error.problem)
+        raise
+    if not group.hierarchies:
+        # Nothing tells where it must be: on v2 the one tree, on pure v1 wherever it could be limited later.
+        for hierarchy in [host.v2] if host.v2 else [h for h in host.hierarchies if h.controllers]:
+            group.joins(hierarchy)
+    return group
+
+
+def _parse_table(group: Group, options: dict[str, Any], host: Host) -> None:
+    for section in ("memory", "cpu", "cpuset", "pids"):
+        for name, asked in (options.get(section) or {}).items():
+            if asked is not None:
+                _set(group, knobs.BY_OPTION["%s.%s" % (section, name)], asked, host)
+
+
+def _set(group: Group, knob: knobs.Knob, asked: object, host: Host) -> None:
+    option = knob.option
+    if str(asked).strip() == "":
+        raise InvalidInput("%s is empty, which the kernel would read as 0 or as nothing" % option, hint="leave the option out to keep the kernel's value, or give 'max' to lift a limit")
+    hierarchy = group.needs(knob.controller, host, option)
+    value = knob.parse(asked, option, host)
+    if hierarchy.version == 1 and not knob.v1:
+        raise InvalidInput("%s has no counterpart in cgroup v1, which has %s on this machine: %s" % (option, knob.controller, knob.absent_on_v1))
+    if hierarchy.version == 1 and value == "isolated":
+        raise InvalidInput("%s: cgroup v1 knows member and root (cpuset.cpu_exclusive) only" % option)
+    if knob.deadly and value == "0" and not group.force:
+        raise InvalidInput("%s of 0 would kill or stop whatever runs in the group" % option, hint="if that is meant, add force: true")
+    for file in knob.files(hierarchy.version):
+        setting = Setting(option, asked, hierarchy, file, value, order=knob.order, deadly=knob.deadly)
+        setting.swap_only = hierarchy.version == 1 and option == "memory.swap_max"
+        group.settings.append(setting)
+
+
+def _parse_io(group: Group, section: dict[str, Any], host: Host) -> None:
+    if section.get("weight") is not None:
+        _set(group, knobs.BY_OPTION["io.weight"], section["weight"], host)
+    for entry in section.get("max") or []:
+        device = block.number_of(entry.get("device") or "", "io.max")
+        hierarchy = group.needs("io", host, "io.max")
+        asked = {name: entry[name] for name in knobs.IO_MAX_V1 if entry.get(name) is not None}
+        if not asked:
+            raise InvalidInput("io.max for %s sets nothing" % entry["device"], hint="give one or more of rbps, wbps, riops, wiops")
+        for name, wanted in asked.items():
+            option = "io.max %s %s" % (entry["device"], name)
+            value = knobs.io_rate(wanted, option, host)
+            if hierarchy.version == 2:
+                group.settings.append(Setting(option, wanted, hierarchy, knobs.IO_MAX_V2, value, "%s %s" % (device, name)))
+            else:
+                group.settings.append(Setting(option, wanted, hierarchy, knobs.IO_MAX_V1[name], value, device))
+    for entry in section.get("latency") or []:
+        device = block.number_of(entry.get("device") or "", "io.latency")
+        hierarchy = group.needs("io", host, "io.latency")
+        if hierarchy.version == 1:
+            raise InvalidInput("io.latency has no counterpart in cgroup v1")
+        option = "io.latency %s" % entry["device"]
+        group.settings.append(Setting(option, entry.get("target"), hierarchy, knobs.IO_LATENCY, knobs.latency(entry.get("target"), option, host), device + " target"))
+
+
+def _parse_keyed(group: Group, options: dict[str, Any], host: Host) -> None:
+    for size, asked in (options.get("hugetlb") or {}).items():
+        option = "hugetlb.%s" % size
+        hierarchy = group.needs("hugetlb", host, option)
+        there = host.huge_page_sizes()
+        name = next((known for known in there if units.parse_size(known) == units.parse_size(size, option)), None)
+        if name is None:
+            raise InvalidInput("%s: this machine has no huge pages of that size" % option, hint="it has %s" % (", ".join(there) or "none"))
+        if str(asked).strip() == "":
+            raise InvalidInput("%s is empty" % option)
+        value = MAX if units.is_max(asked) else str(units.parse_size(asked, option))
+        group.settings.append(Setting(option, asked, hierarchy, knobs.hugetlb_file(name, hierarchy.version), value))
+    for device, limits in (options.get("rdma") or {}).items():
+        for resource, asked in (limits or {}).items():
+            option = "rdma %s %s" % (device, resource)
+            if resource not in ("hca_handle", "hca_object"):
+                raise InvalidInput("%s: rdma limits hca_handle and hca_object" % option)
+            hierarchy = group.needs("rdma", host, option)
+            value = MAX if units.is_max(asked) else str(units.parse_count(asked, option))
+            group.settings.append(Setting(option, asked, hierarchy, knobs.RDMA_MAX, value, "%s %s" % (device, resource)))
+    for resource, asked in (options.get("misc") or {}).items():
+        option = "misc.%s" % resource
+        hierarchy = group.needs("misc", host, option)
+        value = MAX if units.is_max(asked) else str(units.parse_count(asked, option))
+        group.settings.append(Setting(option, asked, hierarchy, knobs.MISC_MAX, value, str(resource)))
+
+
+class _AnyText(knobs.Format):
+    """A file that this collection has no row for: numbers are compared as numbers, all else as words."""
+
+    def kept(self, value: str) -> str:
+        return self.normal(value)
+
+    def normal(self, text: str, key: str = "") -> str:
+        text = " ".join(text.split())
+        return str(int(text, 0)) if re.fullmatch(r"-?(0|[1-9][0-9]*|0x[0-9a-f]+)", text) else text
+
+    def restored(self, kept: str, key: str = "") -> str:
+        return kept or "\n"
+
+
+def _parse_files(group: Group, files: dict[str, Any], host: Host) -> None:
+    for name, asked in files.items():
+        if not _FILE_NAME.fullmatch(str(name)):
+            raise InvalidInput("files: %r is not the name of an interface file" % name, hint="give the bare name, such as memory.swappiness")
+        if name in _NOT_SETTINGS:
+            instead = _NOT_SETTINGS[name]
+            raise InvalidInput("files: %s acts when it is written and keeps no setting" % name, hint="use %s" % instead if instead else "")
+        text = str(int(asked)) if isinstance(asked, bool) else str(asked)
+        if not text.strip():
+            raise InvalidInput("files: the value for %s is empty, which the kernel would read as 0 or as nothing" % name)
+        prefix = str(name).partition(".")[0]
+        option = "files %s" % name
+        known = knobs.file_by_name(name)
+        if known and len(known[0].v1) < 2 and host.hierarchy(known[0].controller, option).version == (2 if known[1] is known[0].v2 else 1):
+            # A file of the table: units, rounding and the refusal of what kills hold here too.
+            _set(group, known[0], asked, host)
+            continue
+        if prefix == "cgroup" or "." not in str(name):
+            # Files of the core are in every v1 hierarchy of the group, or in the v2 one.
+            core = [hierarchy for hierarchy in host.hierarchies if (hierarchy.version == 1) == (name in ("notify_on_release", "cgroup.clone_children"))]
+            joined = [hierarchy for hierarchy in group.hierarchies if hierarchy in core] or core
+            for hierarchy in joined:
+                group.joins(hierarchy)
+                group.settings.append(Setting(option, asked, hierarchy, File(str(name), _AnyText()), text))
+            continue
+        controller = next((new for new, old in V1_NAMES.items() if old == prefix), prefix)
+        hierarchy = group.needs(controller, host, option)
+        group.settings.append(Setting(option, asked, hierarchy, File(str(name), _AnyText()), text))
+
+
+def _parse_rest(group: Group, options: dict[str, Any], host: Host) -> None:
+    for controller in options.get("controllers") or []:
+        if controller in IMPLICIT_V2:
+            group.joins(host.hierarchy_of(controller))
+        else:
+            group.needs(controller, host, "controllers")
+    if options.get("devices") is not None:
+        group.devices = devices.parse_rules(options["devices"])
+        group.joins(host.hierarchy_of("devices"))
+    if options.get("frozen") is not None:
+        group.frozen = bool(options["frozen"])
+        group.joins(host.hierarchy_of("freezer"))
+    for pid in options.get("processes") or []:
+        group.processes.append(units.parse_count(pid, "processes", 1, 1 << 22))
+

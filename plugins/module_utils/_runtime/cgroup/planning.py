@@ -1,0 +1,399 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""From desired groups to the steps that make them so, for any mixture of v1 and v2 hierarchies.
+
+The order of a plan, and why:
+
+1. groups that are to go (they free what others may need);
+2. what takes something from groups, from the leaves up: a v1 child may never have more than its parent, and exclusive
+   CPUs must be let go before another group can have them;
+3. from the root down: new groups, controllers handed down to them, their settings, and what gives groups more;
+4. device policies, then processes moved in, then freezing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import BulkheadError, InvalidInput
+from ..kernel import processes
+from ..kernel.files import Tree
+from ..plan import Plan, Step
+from ..units import format_size
+from . import capacity, devices, steps
+from .group import Group, Setting
+from .host import THREADED, Hierarchy, Host
+from .knobs import BY_OPTION
+from .values import MAX
+
+
+class Observation:
+    """What the hierarchies hold now; every file is read once for each plan."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._texts: dict[tuple[Tree, str], str | None] = {}
+        self._there: dict[tuple[Tree, str], bool] = {}
+
+    def text(self, hierarchy: Hierarchy, path: str) -> str | None:
+        """The text of an interface file; None where it is not there."""
+        key = (hierarchy.tree, path)
+        if key not in self._texts:
+            self._texts[key] = hierarchy.tree.read_short(path)
+        return self._texts[key]
+
+    def exists(self, hierarchy: Hierarchy, group: str, a_file: str = "") -> bool:
+        """Whether the group is there; a file that will be read anyway, if it is there, tells without another look."""
+        key = (hierarchy.tree, group)
+        if key not in self._there:
+            found = bool(a_file) and self.text(hierarchy, group + "/" + a_file) is not None
+            self._there[key] = found or not group or hierarchy.tree.exists(group)
+        return self._there[key]
+
+    def now(self, setting: Setting, group: str) -> str | None:
+        """The canonical spelling of what a setting's file holds; None where it is not there."""
+        text = self.text(setting.hierarchy, group + "/" + setting.file.name)
+        return None if text is None else setting.file.format.normal(text, setting.key)
+
+
+class GroupPlan(Plan):
+    """A plan that keeps what was seen when it was made."""
+
+    def __init__(self, seen: Observation) -> None:
+        super().__init__()
+        self.seen = seen
+
+
+def plan_groups(host: Host, groups: list[Group]) -> GroupPlan:
+    """The plan that makes the groups as desired. Raises InvalidInput for what can be known to fail before the first write."""
+    _check_together(groups)
+    planner = _Planner(host)
+    for group in sorted(groups, key=lambda group: -group.depth):
+        if not group.present:
+            planner.remove(group)
+    for group in sorted(groups, key=lambda group: group.depth):
+        if group.present:
+            planner.make(group)
+    plan = planner.plan()
+    plan.warnings += capacity.check(host, [group for group in groups if group.present])
+    return plan
+
+
+def _check_together(groups: list[Group]) -> None:
+    seen: dict[str, Group] = {}
+    for group in groups:
+        if group.name in seen:
+            raise InvalidInput("the group %s is named twice in one call" % group.name)
+        seen[group.name] = group
+    for group in groups:
+        parts = group.name.split("/")
+        for end in range(1, len(parts)):
+            above = seen.get("/".join(parts[:end]))
+            if above and not above.present and group.present:
+                raise InvalidInput("the group %s is to be present and the group %s above it absent" % (group.name, above.name))
+
+
+class _Planner:
+    """Collects steps by phase; one for each call."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.seen = Observation(host)
+        self.removals: list[Step] = []
+        self.shrinks: list[tuple[int, int, Step]] = []
+        self.grows: list[Step] = []
+        self.last: list[Step] = []
+        self.freezes: list[Step] = []
+        self._made: set[tuple[Tree, str]] = set()
+        self._removed: set[tuple[Tree, str]] = set()
+        self._handed_down: dict[tuple[Tree, str], set[str]] = {}
+
+    def plan(self) -> GroupPlan:
+        plan = GroupPlan(self.seen)
+        taking = [step for _depth, _order, step in sorted(self.shrinks, key=lambda entry: entry[:2])]
+        plan.steps = self.removals + taking + self.grows + self.last + self.freezes
+        return plan
+
+    # Groups that are to go
+
+    def remove(self, group: Group) -> None:
+        """Remove the group, and the empty groups below it, wherever it is; with force, kill what runs there first."""
+        kills: list[Step] = []
+        removals: list[Step] = []
+        killed: set[int] = set()
+        for hierarchy in self.host.hierarchies:
+            tree = hierarchy.tree
+            if not self.seen.exists(hierarchy, group.name):
+                continue
+            below = [name for name in _descendants(tree, group.name) if (tree, name) not in self._removed]
+            inside = [pid for name in [*below, group.name] for pid in steps.pids_in(hierarchy, name)]
+            if inside:
+                own = set(processes.ancestors_of(os.getpid())) & set(inside)
+                if own:
+                    raise InvalidInput("group %s holds %s, from which this very run comes" % (group.name, processes.described(sorted(own))), hint="move the session to another group first")
+                if not group.force:
+                    raise InvalidInput("group %s cannot be removed: it holds %s" % (tree.full(group.name), processes.described(inside)), hint="stop them or move them elsewhere first, or add force: true to kill them")
+                if not set(inside) <= killed:  # one kill ends a process in all of its hierarchies
+                    kills.append(steps.KillGroup(hierarchy, group.name, below, inside))
+                    killed.update(inside)
+            for name in [*below, group.name]:
+                self._removed.add((tree, name))
+                removals.append(steps.RemoveGroup(hierarchy, name))
+        self.removals += kills + removals
+
+    # Groups that are to be there
+
+    def make(self, group: Group) -> None:
+        """Make the group in its hierarchies and set what is set."""
+        files = {setting.hierarchy: setting.file.name for setting in group.settings}
+        new = [hierarchy for hierarchy in group.hierarchies if not self._is_there(hierarchy, group.name, files.get(hierarchy, ""))]
+        for hierarchy in group.hierarchies:
+            self._make_path(hierarchy, group)
+        self._settings(group, new)
+        if group.devices is not None:
+            self._devices(group, new)
+        self._members(group, new)
+        if group.frozen is not None:
+            freezer = self.host.hierarchy_of("freezer")
+            was = False if freezer in new else bool(steps.is_frozen(freezer, group.name))
+            if was is not group.frozen:
+                step = steps.Freeze(freezer, group.name, group.frozen, was)
+                (self.freezes if group.frozen else self.grows).append(step)
+
+    def _is_there(self, hierarchy: Hierarchy, name: str, a_file: str = "") -> bool:
+        return (hierarchy.tree, name) in self._made or self.seen.exists(hierarchy, name, a_file)
+
+    def _make_path(self, hierarchy: Hierarchy, group: Group) -> None:
+        """The group and the groups above it, with controllers handed down from the root as far as needed."""
+        wanted = group.controllers if hierarchy.version == 2 else set()
+        if not wanted and self._is_there(hierarchy, group.name):
+            return
+        parts = group.name.split("/")
+        for end in range(len(parts) + 1):
+            name = "/".join(parts[:end])
+            if name and not self._is_there(hierarchy, name):
+                self._made.add((hierarchy.tree, name))
+                self.grows.append(steps.MakeGroup(hierarchy.tree, name))
+                if "cpuset" in hierarchy.controllers and hierarchy.version == 1:
+                    self._inherit_cpuset(hierarchy, name, group)
+            if end < len(parts) and wanted:
+                self._hand_down(hierarchy, name, wanted)
+
+    def _hand_down(self, hierarchy: Hierarchy, parent: str, wanted: set[str]) -> None:
+        """Enable controllers for the children of a v2 group: only those that are needed, never disabling any."""
+        key = (hierarchy.tree, parent)
+        file = (parent + "/" if parent else "") + "cgroup.subtree_control"
+        if key not in self._handed_down:
+            text = "" if (hierarchy.tree, parent) in self._made else self.seen.text(hierarchy, file) or ""
+            self._handed_down[key] = set(text.split())
+        missing = sorted(wanted - self._handed_down[key])
+        if not missing:
+            return
+        if parent and (hierarchy.tree, parent) not in self._made:
+            inside = steps.pids_in(hierarchy, parent)
+            not_threaded = [controller for controller in missing if controller not in THREADED]
+            if inside and not_threaded:
+                raise InvalidInput(
+                    "group %s holds %s, so %s cannot be handed down to its child groups" % (hierarchy.tree.full(parent), processes.described(inside), ", ".join(not_threaded)),
+                    hint="on cgroup v2 a group has either processes or children with such limits: move the processes into a child group of their own",
+                )
+        before = " ".join(sorted(self._handed_down[key]))
+        self._handed_down[key] |= set(missing)
+        self.grows.append(steps.WriteCore(hierarchy.tree, file, before, " ".join("+" + name for name in missing), " ".join("-" + name for name in missing)))
+
+    def _inherit_cpuset(self, hierarchy: Hierarchy, name: str, group: Group) -> None:
+        """A new v1 cpuset is empty and takes no process: it starts with what its parent has, unless that is set anyway."""
+        for which in ("cpuset.cpus", "cpuset.mems"):
+            if name == group.name and any(setting.option == which for setting in group.settings):
+                continue
+            parent = name.rpartition("/")[0]
+            while (hierarchy.tree, parent) in self._made:
+                parent = parent.rpartition("/")[0]
+            text = (self.seen.text(hierarchy, (parent + "/" if parent else "") + which) or "").strip()
+            if text:
+                self.grows.append(steps.WriteCore(hierarchy.tree, "%s/%s" % (name, which), None, text))
+
+    def _settings(self, group: Group, new: list[Hierarchy]) -> None:
+        """Steps for every setting that differs, sorted by what takes and what gives."""
+        taking: list[tuple[int, Step]] = []
+        giving: list[tuple[int, Step]] = []
+        for setting in self._with_swap(group, new):
+            before = None
+            if setting.hierarchy not in new:
+                before = self.seen.now(setting, group.name)
+                if before is None:
+                    raise self._no_file(setting, group)
+                if before == setting.kept:
+                    continue
+            elif not self._offered(setting):
+                raise self._no_file(setting, group)
+            grows = setting.starts_low if before is None else setting.file.format.grows(before, setting.kept)
+            step = steps.SetKnob(group.name, setting, before)
+            if not grows and before is not None:
+                self._check_usage(group, setting)
+            (giving if grows else taking).append((setting.order if grows else -setting.order, step))
+        for order, taker in sorted(taking, key=lambda entry: entry[0]):
+            if taker.before is None:
+                self.grows.append(taker)
+            else:
+                self.shrinks.append((-group.depth, order, taker))
+        self.grows += [step for _order, step in sorted(giving, key=lambda entry: entry[0])]
+
+    def _with_swap(self, group: Group, new: list[Hierarchy]) -> list[Setting]:
+        """The settings, with memory.memsw of v1 computed: it counts memory and swap together.
+
+        When memory.max alone is asked for, the swap allowance beside it stays what it is.
+        """
+        limit = next((setting for setting in group.settings if setting.option == "memory.max" and setting.hierarchy.version == 1), None)
+        swap = next((setting for setting in group.settings if setting.swap_only), None)
+        if swap is None:
+            if limit is None or limit.hierarchy in new:
+                return group.settings
+            now = self.seen.now(limit, group.name)
+            if now == limit.kept:
+                return group.settings
+            implied = Setting("memory.swap_max", "unchanged", limit.hierarchy, BY_OPTION["memory.swap_max"].v1[0], MAX, order=0)
+            both = self.seen.now(implied, group.name)
+            if both is None or both == MAX:
+                return group.settings
+            if now is None or now == MAX or limit.kept == MAX:
+                total = MAX
+            else:
+                total = str(int(limit.kept) + int(both) - int(now))
+            implied.value = implied.kept = total
+            return [*group.settings, implied]
+        kept = limit.kept if limit else None
+        if kept is None:
+            probe = Setting("memory.max", None, swap.hierarchy, BY_OPTION["memory.max"].v1[0], MAX)
+            kept = MAX if swap.hierarchy in new else self.seen.now(probe, group.name) or MAX
+        if swap.value == MAX:
+            swap.kept = MAX
+            return group.settings
+        if kept == MAX:
+            raise InvalidInput("group %s: memory.swap_max needs memory.max beside it: cgroup v1 limits memory and swap together" % group.name)
+        total = Setting(swap.option, swap.asked, swap.hierarchy, swap.file, str(int(kept) + int(swap.value)), order=swap.order).kept
+        combined = Setting(swap.option, swap.asked, swap.hierarchy, swap.file, total, order=swap.order)
+        return [combined if setting is swap else setting for setting in group.settings]
+
+    def _offered(self, setting: Setting) -> bool:
+        """Whether a new group will have the file, as far as that shows: the v1 root has nearly every file."""
+        if setting.hierarchy.version == 2 or not setting.file.name.startswith(("memory.", "cpu.", "pids.", "hugetlb.")):
+            return True
+        return self.seen.text(setting.hierarchy, setting.file.name) is not None or setting.hierarchy.tree.exists(setting.file.name) or setting.file.name == "pids.max"
+
+    def _no_file(self, setting: Setting, group: Group) -> BulkheadError:
+        return InvalidInput(
+            "group %s: %s cannot be set: this kernel has no %s" % (group.name, setting.option, setting.hierarchy.tree.full(group.name + "/" + setting.file.name)),
+            hint="swap limits need CONFIG_SWAP and swapaccount=1" if "swap" in setting.file.name or "memsw" in setting.file.name else "the feature is not built in, or switched off at boot",
+        )
+
+    def _check_usage(self, group: Group, setting: Setting) -> None:
+        """Refuse a limit below what is in use: on v2 the kernel would kill until it fits."""
+        if not setting.file.usage or group.force or setting.kept == MAX:
+            return
+        usage = self.seen.text(setting.hierarchy, "%s/%s" % (group.name, setting.file.usage))
+        if usage is None or int(usage) <= int(setting.kept):
+            return
+        show = str if setting.option.startswith("pids") else lambda number: "%s (%d bytes)" % (format_size(number), number)
+        raise InvalidInput(
+            "group %s: %s of %s is below the %s in use now" % (group.name, setting.option, show(int(setting.kept)), show(int(usage))),
+            target=setting.hierarchy.tree.full("%s/%s" % (group.name, setting.file.name)),
+            hint="set it above that, or add force: true, and the kernel reclaims and, on v2, kills until it fits",
+        )
+
+    def _devices(self, group: Group, new: list[Hierarchy]) -> None:
+        assert group.devices is not None
+        hierarchy = self.host.hierarchy_of("devices")
+        if hierarchy.version == 1:
+            # A new group has what its parent has.
+            place = group.name
+            while (hierarchy.tree, place) in self._made:
+                place = place.rpartition("/")[0]
+            text = self.seen.text(hierarchy, (place + "/" if place else "") + "devices.list") or ""
+            self.last += devices.steps_v1(hierarchy.tree, group.name, devices.read_v1(text), group.devices)
+            return
+        held = None if hierarchy in new else devices.attached_policy(hierarchy.tree, group.name)
+        if held is None or held[1] != devices.program_name(group.devices):
+            self.last.append(devices.AttachPolicy(hierarchy.tree, group.name, group.devices, held))
+
+    # Who is inside
+
+    def _members(self, group: Group, new: list[Hierarchy]) -> None:
+        """Processes that were named, into every hierarchy of the group; and those inside already, into its new ones."""
+        there = [hierarchy for hierarchy in self.host.hierarchies if hierarchy not in group.hierarchies and hierarchy.controllers and self._is_there(hierarchy, group.name)] if group.processes else []
+        for pid in group.processes:
+            if not processes.threads_of(pid):
+                raise InvalidInput("group %s: there is no process %d" % (group.name, pid))
+        for hierarchy in group.hierarchies + there:
+            if group.processes and hierarchy.version == 2 and hierarchy not in new:
+                self._check_may_hold(hierarchy, group.name)
+            for pid in group.processes:
+                self._move(hierarchy, group.name, pid)
+        if len(group.hierarchies) > 1:
+            self._complete(group, new)
+
+    def _complete(self, group: Group, new: list[Hierarchy]) -> None:
+        """Where the group is in several hierarchies, one in which it is empty gets the processes of the others.
+
+        So a limit of another controller, set later, holds for what runs in the group already.
+        """
+        inside = {hierarchy: [] if hierarchy in new else [int(pid) for pid in (self.seen.text(hierarchy, group.name + "/cgroup.procs") or "").split()] for hierarchy in group.hierarchies}
+        members = sorted({pid for pids in inside.values() for pid in pids} - set(group.processes))
+        for hierarchy, pids in inside.items():
+            if not pids:
+                for pid in members:
+                    self._move(hierarchy, group.name, pid)
+
+    def _move(self, hierarchy: Hierarchy, group: str, pid: int) -> None:
+        homes = steps.outside(hierarchy, group, pid)
+        if homes:
+            self.last.append(steps.MoveProcess(hierarchy, group, pid, homes))
+
+    def _check_may_hold(self, hierarchy: Hierarchy, name: str) -> None:
+        handed = self._handed_down.get((hierarchy.tree, name)) or set((self.seen.text(hierarchy, name + "/cgroup.subtree_control") or "").split())
+        blocking = sorted(handed - set(THREADED))
+        if blocking:
+            raise InvalidInput("group %s hands %s down to its child groups, so on cgroup v2 it may hold no processes" % (hierarchy.tree.full(name), ", ".join(blocking)), hint="name a child group for the processes")
+        kind = self.seen.text(hierarchy, name + "/cgroup.type")
+        if kind not in (None, "domain"):
+            raise InvalidInput("group %s is of type '%s', into which whole processes cannot be moved" % (hierarchy.tree.full(name), kind), hint="only groups of type 'domain' take processes; cgroup-v2.rst, 'Threads'")
+
+
+def _descendants(tree: Tree, group: str) -> list[str]:
+    """The groups below a group, deepest first."""
+    found = []
+    for name in tree.directories(group):
+        path = group + "/" + name
+        found += [*_descendants(tree, path), path]
+    return found
+
+
+def report(the_plan: GroupPlan, groups: list[Group]) -> list[dict[str, object]]:
+    """What was asked and what the kernel holds, or would hold, by option, in the vocabulary of v2.
+
+    the_plan: the last plan made: what it saw is what holds, what it has steps for is what would.
+    """
+    return [_report_one(the_plan.seen if not the_plan.steps else None, group) for group in groups]
+
+
+def _report_one(seen: Observation | None, group: Group) -> dict[str, object]:
+    asked: dict[str, object] = {}
+    effective: dict[str, str] = {}
+    rounded = []
+    for setting in group.settings:
+        now = seen.now(setting, group.name) if seen else None
+        value = setting.file.format.value(setting.kept if now is None else now)
+        if setting.option in asked:  # a value that v1 keeps in two files
+            value = effective[setting.option] + " " + value
+        asked[setting.option] = setting.asked
+        effective[setting.option] = value
+    for setting in group.settings:
+        if setting.swap_only and effective[setting.option] != MAX:
+            limit = effective.get("memory.max")
+            effective[setting.option] = str(int(effective[setting.option]) - int(limit)) if limit not in (None, MAX) else setting.value
+        if effective[setting.option] != setting.value and setting.option not in rounded:
+            rounded.append(setting.option)
+    hierarchies = sorted(hierarchy.name for hierarchy in group.hierarchies)
+    return {"name": group.name, "state": "present" if group.present else "absent", "hierarchies": hierarchies, "asked": asked, "effective": effective, "rounded": rounded}

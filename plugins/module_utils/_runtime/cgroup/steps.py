@@ -1,0 +1,339 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The steps that change control groups, each with the way back and with what to tell when the kernel refuses."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+
+from ..errors import BulkheadError
+from ..kernel import processes
+from ..plan import MakeDirectory, Step, WriteFile
+from .group import Setting
+from .host import Hierarchy
+from .knobs import KNOBS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# How long the kernel may take for what it does on its own time: freezing, killing, letting go of the dead.
+_PATIENCE = 10.0
+
+
+def wait_until(condition: Callable[[], bool], patience: float = _PATIENCE) -> bool:
+    """Ask again and again, ever more slowly, until the condition holds; False when patience (seconds) ends."""
+    deadline = time.monotonic() + patience
+    pause = 0.0005
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 2, 0.05)
+    return True
+
+
+_HINTS = {
+    ("memory.limit_in_bytes", errno.EBUSY): "more than that is in use and could not be reclaimed; free some, or stop what runs in the group",
+    ("memory.memsw.limit_in_bytes", errno.EBUSY): "more memory and swap than that is in use and could not be reclaimed",
+    ("memory.memsw.limit_in_bytes", errno.EINVAL): "memory and swap together cannot be less than memory alone",
+    ("cpu.cfs_quota_us", errno.EINVAL): "on v1 a group cannot have more CPU time than its parent, nor less than a child: change the parent first, or put both in one call",
+    ("cpu.cfs_period_us", errno.EINVAL): "on v1 a group cannot have more CPU time than its parent, nor less than a child: change the parent first, or put both in one call",
+    ("cpu.cfs_burst_us", errno.EINVAL): "the burst cannot be more than the quota",
+    ("cpu.max.burst", errno.EINVAL): "the burst cannot be more than the quota",
+    ("cpuset.cpus", errno.EACCES): "the parent group does not have all of these CPUs",
+    ("cpuset.mems", errno.EACCES): "the parent group does not have all of these memory nodes",
+    ("cpuset.cpus", errno.EBUSY): "a child group still uses CPUs that this would take away",
+    ("cpuset.mems", errno.EBUSY): "a child group still uses memory nodes that this would take away",
+    ("cpuset.cpus", errno.EINVAL): "these CPUs overlap with those of a sibling that holds them exclusively",
+    ("cpuset.cpu_exclusive", errno.EINVAL): "a sibling has some of these CPUs, or the parent is not exclusive itself",
+    ("cpuset.cpu_exclusive", errno.EACCES): "a child is exclusive, or the parent is not",
+    ("cpuset.cpus", errno.ENOSPC): "processes are inside, so the set cannot be empty",
+    ("io.weight", errno.EOPNOTSUPP): "no device distributes by weight: enable io.cost.qos on the root for a device, or use the bfq scheduler",
+    ("cgroup.procs", errno.EBUSY): "the group hands controllers down to its children, so on v2 it may hold no processes itself: name a child group",
+    ("cgroup.procs", errno.EOPNOTSUPP): "the group is of type 'domain invalid' or threaded: processes go where cgroup.type is 'domain'; threads go by cgroup.threads",
+    ("cgroup.procs", errno.ENOSPC): "on v1 a cpuset takes processes only when it has CPUs and memory nodes",
+    ("cgroup.procs", errno.ESRCH): "the process is gone",
+    ("cgroup.procs", errno.EINVAL): "kernel threads bound to a CPU and, without a real-time budget, real-time processes cannot be moved",
+    ("cgroup.subtree_control", errno.EBUSY): "on v2 a group that holds processes cannot hand these controllers down: move its processes to a child group first",
+    ("cgroup.subtree_control", errno.EOPNOTSUPP): "the group is in a threaded subtree, where only cpu, cpuset, perf_event and pids can be handed down",
+    ("cgroup.subtree_control", errno.ENOENT): "the parent does not hand this controller down",
+    ("devices.allow", errno.EPERM): "on v1 a group can allow only what its parent allows",
+    ("devices.allow", errno.EINVAL): "on v1 'everything' can be allowed or denied only while the group has no child groups",
+    ("devices.deny", errno.EINVAL): "on v1 'everything' can be allowed or denied only while the group has no child groups",
+}
+
+
+def hint_for(path: str, code: int) -> str:
+    """What a refusal means for this file, where that is known."""
+    name = path.rpartition("/")[2]
+    if code in (errno.ENOENT, errno.ENODEV) and name.count("."):
+        return "this kernel has no such file in the group: the feature is not built in, or switched off at boot"
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS) and (name, code) not in _HINTS:
+        return "run as root (become: true), outside a container that has the hierarchy read-only"
+    return _HINTS.get((name, code), "")
+
+
+class SetKnob(WriteFile):
+    """Write one setting."""
+
+    def __init__(self, group: str, setting: Setting, before: str | None) -> None:
+        """before: the canonical spelling of what is there now; None in a new group."""
+        format = setting.file.format
+        restore = None if before is None else format.restored(before, setting.key)
+        super().__init__(setting.hierarchy.tree, group + "/" + setting.file.name, before, format.written(setting.value, setting.key), restore)
+        self.setting = setting
+        self.group = group
+
+    def explain(self, error: OSError) -> BulkheadError:
+        problem = "group %s: %s could not be set to %s (%r written to %s)" % (self.group, self.setting.option, self.setting.asked, self.after, self.target)
+        return BulkheadError.from_os(problem, error, target=self.target, value=self.after, hint=hint_for(self.path, error.errno or 0))
+
+
+class WriteCore(WriteFile):
+    """Write a file that the plan itself needs: controllers handed down, CPUs that a new v1 cpuset starts with."""
+
+    def explain(self, error: OSError) -> BulkheadError:
+        return BulkheadError.from_os("%r could not be written to %s" % (self.after, self.target), error, target=self.target, value=self.after, hint=hint_for(self.path, error.errno or 0))
+
+
+class MakeGroup(MakeDirectory):
+    """Make a group in one hierarchy."""
+
+    def explain(self, error: OSError) -> BulkheadError:
+        hint = "cgroup.max.depth or cgroup.max.descendants of a group above allows no more" if error.errno == errno.EAGAIN else hint_for(self.path, error.errno or 0)
+        return BulkheadError.from_os("the group %s could not be made" % self.target, error, target=self.target, hint=hint)
+
+
+class RemoveGroup(Step):
+    """Remove one empty group from one hierarchy; undone, it comes back with its limits."""
+
+    before = "directory"
+
+    def __init__(self, hierarchy: Hierarchy, name: str) -> None:
+        self.hierarchy = hierarchy
+        self.name = name
+        self.target = hierarchy.tree.full(name) + "/"
+        self.saved: list[tuple[str, str]] = []
+
+    def do(self) -> None:
+        tree = self.hierarchy.tree
+        self.saved = self._settings()
+        try:
+            # The dead leave a group a moment after they have died.
+            if not wait_until(self._gone, 2.0):
+                tree.rmdir(self.name)
+        except FileNotFoundError:
+            pass
+
+    def _gone(self) -> bool:
+        try:
+            self.hierarchy.tree.rmdir(self.name)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            return False
+        return True
+
+    def _settings(self) -> list[tuple[str, str]]:
+        """(file, text) of what is limited here, to bring it back."""
+        tree, version = self.hierarchy.tree, self.hierarchy.version
+        found = []
+        for knob in KNOBS:
+            if not (knob.controller in self.hierarchy.controllers or (knob.controller == "io" and "blkio" in self.hierarchy.controllers)):
+                continue
+            for file in knob.files(version):
+                text = tree.read_short("%s/%s" % (self.name, file.name))
+                if text is not None:
+                    found.append((file.name, file.format.restored(file.format.normal(text))))
+        if version == 2:
+            enabled = tree.read_short(self.name + "/cgroup.subtree_control")
+            if enabled:
+                found.append(("cgroup.subtree_control", " ".join("+" + name for name in enabled.split())))
+        return found
+
+    def undo(self) -> None:
+        tree = self.hierarchy.tree
+        tree.mkdir(self.name)
+        waiting = self.saved
+        # Some limits must come before others (memory before memory and swap): go round while anything is taken.
+        while waiting:
+            refused = []
+            for file, text in waiting:
+                try:
+                    tree.write("%s/%s" % (self.name, file), text)
+                except OSError:
+                    refused.append((file, text))
+            if len(refused) == len(waiting):
+                break
+            waiting = refused
+
+    def explain(self, error: OSError) -> BulkheadError:
+        inside = pids_in(self.hierarchy, self.name)
+        hint = "it holds %s" % processes.described(inside) if inside else "it has child groups" if error.errno == errno.EBUSY else hint_for(self.name, error.errno or 0)
+        return BulkheadError.from_os("the group %s could not be removed" % self.target, error, target=self.target, hint=hint)
+
+
+def pids_in(hierarchy: Hierarchy, group: str) -> list[int]:
+    """The processes directly in a group; none where it is not there."""
+    for file in ("cgroup.procs", "cgroup.threads"):
+        try:
+            return sorted({int(pid) for pid in hierarchy.tree.read("%s/%s" % (group, file)).split()})
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENODEV):
+                return []
+            if error.errno != errno.EOPNOTSUPP:  # a threaded group lists threads only
+                raise
+    return []
+
+
+class MoveProcess(Step):
+    """Move a process, with all of its threads, into a group of one hierarchy."""
+
+    def __init__(self, hierarchy: Hierarchy, group: str, pid: int, homes: dict[int, str]) -> None:
+        """homes: the group that each thread is in now."""
+        self.hierarchy = hierarchy
+        self.group = group
+        self.pid = pid
+        self.homes = homes
+        self.target = hierarchy.tree.full(group + "/cgroup.procs")
+        self.before = "%d in /%s" % (pid, ", /".join(sorted(set(homes.values()))))
+        self.after = "%d" % pid
+
+    def do(self) -> None:
+        for _round in range(100):
+            self.hierarchy.tree.write(self.group + "/cgroup.procs", str(self.pid))
+            # A thread that was being made during the write may have been missed on old kernels: look until none is.
+            if not outside(self.hierarchy, self.group, self.pid):
+                return
+        raise BulkheadError("process %d could not be moved into %s: it makes threads faster than they can be moved" % (self.pid, self.target), target=self.target)
+
+    def undo(self) -> None:
+        tree = self.hierarchy.tree
+        homes = sorted(set(self.homes.values()))
+        for home in homes[:1] if homes else []:
+            try:
+                tree.write((home + "/" if home else "") + "cgroup.procs", str(self.pid))
+            except ProcessLookupError:
+                return
+        if len(homes) > 1:
+            file = "tasks" if self.hierarchy.version == 1 else "cgroup.threads"
+            for tid, home in self.homes.items():
+                try:
+                    tree.write((home + "/" if home else "") + file, str(tid))
+                except ProcessLookupError:
+                    pass
+
+    def explain(self, error: OSError) -> BulkheadError:
+        who = "process %d (%s)" % (self.pid, processes.name_of(self.pid) or "gone")
+        return BulkheadError.from_os("%s could not be moved into %s" % (who, self.target), error, target=self.target, value=self.after, hint=hint_for("cgroup.procs", error.errno or 0))
+
+
+def outside(hierarchy: Hierarchy, group: str, pid: int) -> dict[int, str]:
+    """{thread: its group} of those threads of a process that are not in the group."""
+    found = {}
+    for tid in processes.threads_of(pid):
+        home = hierarchy.group_of(pid, tid)
+        if home is not None and home != group:
+            found[tid] = home
+    return found
+
+
+class Freeze(Step):
+    """Freeze or thaw a group and wait until it is so; v2 cgroup.freeze, v1 freezer.state."""
+
+    def __init__(self, hierarchy: Hierarchy, group: str, frozen: bool, was: bool) -> None:
+        self.hierarchy = hierarchy
+        self.group = group
+        self.file = "cgroup.freeze" if hierarchy.version == 2 else "freezer.state"
+        self.target = hierarchy.tree.full(group + "/" + self.file)
+        self.before, self.after = self._word(was), self._word(frozen)
+        self.frozen, self.was = frozen, was
+
+    def _word(self, frozen: bool) -> str:
+        if self.hierarchy.version == 2:
+            return "1" if frozen else "0"
+        return "FROZEN" if frozen else "THAWED"
+
+    def _turn(self, frozen: bool) -> None:
+        self.hierarchy.tree.write("%s/%s" % (self.group, self.file), self._word(frozen))
+
+    def do(self) -> None:
+        self._turn(self.frozen)
+        if not wait_until(lambda: is_frozen(self.hierarchy, self.group) is self.frozen):
+            self._turn(self.was)
+            raise BulkheadError(
+                "group %s did not become %s within %d seconds" % (self.group, self._word(self.frozen), _PATIENCE),
+                target=self.target,
+                hint="a process waits in the kernel where it cannot be stopped, or a group above is frozen: %s" % processes.described(pids_in(self.hierarchy, self.group)),
+            )
+
+    def undo(self) -> None:
+        self._turn(self.was)
+
+
+def is_frozen(hierarchy: Hierarchy, group: str) -> bool | None:
+    """Whether the group is frozen by itself and through; None where it is not there."""
+    tree = hierarchy.tree
+    if hierarchy.version == 2:
+        if tree.read_short(group + "/cgroup.freeze") != "1":
+            return False
+        return "frozen 1" in (tree.read_short(group + "/cgroup.events") or "")
+    asked = tree.read_short(group + "/freezer.self_freezing")
+    return None if asked is None else asked == "1" and tree.read_short(group + "/freezer.state") == "FROZEN"
+
+
+class KillGroup(Step):
+    """Kill every process in a group and below it, and wait until the last is gone. What is killed stays so."""
+
+    after = "no processes"
+
+    def __init__(self, hierarchy: Hierarchy, group: str, descendants: list[str], pids: list[int]) -> None:
+        """descendants: the groups below it, by full name."""
+        self.hierarchy = hierarchy
+        self.groups = [group, *descendants]
+        self.target = hierarchy.tree.full(group)
+        self.before = "processes " + processes.described(pids)
+
+    def _inside(self) -> list[int]:
+        return [pid for group in self.groups for pid in pids_in(self.hierarchy, group)]
+
+    def do(self) -> None:
+        tree = self.hierarchy.tree
+        whole = self.groups[0] + "/cgroup.kill"
+        if self.hierarchy.version == 2 and tree.exists(whole):
+            tree.write(whole, "1")
+        frozen = [group for group in self.groups if tree.read_short(group + "/freezer.state") not in (None, "THAWED")]
+        for group in frozen:  # on v1 what is frozen does not die before it is thawed
+            self._signal()
+            tree.write(group + "/freezer.state", "THAWED")
+        if not wait_until(lambda: not self._signal()):
+            raise BulkheadError("%s still holds %s, which SIGKILL did not end" % (self.target, processes.described(self._inside())), target=self.target)
+
+    def _signal(self) -> list[int]:
+        """Kill what is there now, by number: on v1 there is no other way, so the caller looks again until none is left."""
+        inside = self._inside()
+        for pid in inside:
+            try:
+                handle = os.pidfd_open(pid)
+            except ProcessLookupError:
+                continue
+            try:
+                # The number may have gone to another process since it was read: the handle cannot.
+                if self.hierarchy.group_of(pid) in self.groups:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            finally:
+                os.close(handle)
+        return inside
+
+    def undo(self) -> None:
+        """Processes do not come back; the plan kills only after everything has been checked."""

@@ -1,0 +1,74 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The one error type of the runtime core.
+
+An error says what was asked, what the kernel answered and what to do about it, and carries the same as data, so that a
+module can return it and a log can be searched for it.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class BulkheadError(Exception):
+    """Something that was asked for could not be done.
+
+    problem: one sentence: what was asked and what is wrong with it.
+    target: the kernel object (a path, a process) that it concerns.
+    value: what was to be written there.
+    errno: the kernel's answer as a number of errno.h, 0 when the kernel was not asked.
+    kernel: the kernel's own words, where it has any.
+    hint: what the reader can do about it.
+    """
+
+    def __init__(self, problem: str, *, target: str = "", value: str | None = None, errno: int = 0, kernel: str = "", hint: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.target = target
+        self.value = value
+        self.errno = errno
+        self.kernel = kernel
+        self.hint = hint
+        self.undo_failures: list[str] = []
+
+    @classmethod
+    def from_os(cls, problem: str, error: OSError, *, target: str = "", value: str | None = None, kernel: str = "", hint: str = "") -> BulkheadError:
+        """The same, from the OSError in which a system call ended."""
+        return cls(problem, target=target or str(error.filename or ""), value=value, errno=error.errno or 0, kernel=kernel, hint=hint)
+
+    def __str__(self) -> str:
+        parts = [self.problem]
+        if self.errno:
+            parts.append("the kernel answered %s (%s)" % (_errno.errorcode.get(self.errno, str(self.errno)), os.strerror(self.errno)))
+        if self.kernel:
+            parts.append("its words: %s" % self.kernel)
+        text = "; ".join(parts)
+        if self.hint:
+            text += ". " + self.hint[0].upper() + self.hint[1:]
+        if self.undo_failures:
+            text += ". Undoing the earlier steps failed for: " + "; ".join(self.undo_failures)
+        return text
+
+    def facts(self) -> dict[str, Any]:
+        """The error as data, for a module's result."""
+        return {
+            "problem": self.problem,
+            "target": self.target,
+            "value": self.value,
+            "errno": _errno.errorcode.get(self.errno, str(self.errno)) if self.errno else "",
+            "kernel": self.kernel,
+            "hint": self.hint,
+            "undo_failures": self.undo_failures,
+        }
+
+
+class InvalidInput(BulkheadError):
+    """What was asked cannot be right on any account; nothing was written."""

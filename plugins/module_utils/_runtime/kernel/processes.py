@@ -1,0 +1,55 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Processes as /proc shows them: names, threads, ancestors and control groups (Documentation/filesystems/proc.rst)."""
+
+from __future__ import annotations
+
+import os
+
+from .files import read_text
+
+
+def name_of(pid: int) -> str:
+    """The name of a process as the kernel logs it (at most 15 characters); empty when it is gone."""
+    return (read_text("/proc/%d/comm" % pid) or "").rstrip("\n")
+
+
+def described(pids: list[int], most: int = 5) -> str:
+    """Some processes for a message: "1234 (sleep), 1235 (python3) and 7 more"."""
+    shown = ", ".join("%d (%s)" % (pid, name_of(pid) or "gone") for pid in pids[:most])
+    return shown + (" and %d more" % (len(pids) - most) if len(pids) > most else "")
+
+
+def threads_of(pid: int) -> list[int]:
+    """The thread ids of a process; none when it is gone."""
+    try:
+        return sorted(int(name) for name in os.listdir("/proc/%d/task" % pid))
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def ancestors_of(pid: int) -> list[int]:
+    """The process itself, its parent, and so on up to the first process."""
+    found = []
+    while pid > 0:
+        found.append(pid)
+        stat = read_text("/proc/%d/stat" % pid)
+        if stat is None:
+            break
+        # The name in parentheses may hold anything; what follows the last one is regular.
+        pid = int(stat.rpartition(")")[2].split()[1])
+    return found
+
+
+def groups_of(pid: int, tid: int | None = None) -> dict[int, tuple[str, str]] | None:
+    """{hierarchy id: (controllers, path)} of a process or one of its threads (cgroups(7)); None when it is gone."""
+    text = read_text("/proc/%d/cgroup" % pid if tid is None else "/proc/%d/task/%d/cgroup" % (pid, tid))
+    if text is None:
+        return None
+    found = {}
+    for line in text.splitlines():
+        number, controllers, path = line.split(":", 2)
+        found[int(number)] = (controllers, path)
+    return found
