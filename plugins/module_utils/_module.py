@@ -90,7 +90,7 @@ def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict
     the_plan = plan.Plan()
     the_plan.steps, the_plan.warnings = list(last.steps), last.warnings
     if subject.persists and module.params["persist"]:
-        the_plan.steps += desired.steps(subject.kind, subject.key, items)
+        the_plan.steps += desired.steps(subject.kind, subject.key, items, last.fresh)
     result: dict[str, t.Any] = {"changed": bool(the_plan.steps), "writes": the_plan.writes()}
     if module._diff:
         result["diff"] = the_plan.diff()

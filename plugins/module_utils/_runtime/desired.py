@@ -56,8 +56,11 @@ def _objects(kind: str, text: str) -> dict[str, dict[str, Any]]:
         raise BulkheadError("%s cannot be read as desired state: %s" % (path_of(kind), error), target=path_of(kind), hint="move the file away, and the next run writes a new one") from error
 
 
-def steps(kind: str, key: str, items: list[dict[str, Any]]) -> list[Step]:
-    """The steps that keep these objects for the next boot, and forget those that are to be absent; none when kept already."""
+def steps(kind: str, key: str, items: list[dict[str, Any]], fresh: set[str]) -> list[Step]:
+    """The steps that keep these objects for the next boot, and forget those that are to be absent; none when kept already.
+
+    fresh: objects that are made anew, so that what was kept of an earlier one of the same name is gone.
+    """
     before = _text(kind)
     objects = _objects(kind, before) if before is not None else {}
     gone = set()
@@ -67,7 +70,7 @@ def steps(kind: str, key: str, items: list[dict[str, Any]]) -> list[Step]:
             gone.add(name)
         else:
             given = {option: value for option, value in without_none(item).items() if option != key and option not in _NOT_KEPT}
-            objects[name] = merge(objects.get(name, {}), given)
+            objects[name] = given if name in fresh else merge(objects.get(name, {}), given)
     if gone:  # with what lies below them
         objects = {name: options for name, options in objects.items() if not any(above in gone for above in _with_ancestors(name))}
     after = _format(kind, objects) if objects else None

@@ -139,11 +139,15 @@ class ReplaceFile(Step):
 
 
 class Plan:
-    """Steps in the order in which they must be done, and what the user should know about them."""
+    """Steps in the order in which they must be done, and what the user should know about them.
+
+    fresh: the names of objects that are not there yet, of which nothing that was known earlier holds.
+    """
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.warnings: list[str] = []
+        self.fresh: set[str] = set()
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)

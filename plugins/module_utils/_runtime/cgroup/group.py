@@ -118,6 +118,9 @@ def parse_group(options: dict[str, Any], host: Host) -> Group:
     """The desired group from a module's options; None stands for "leave alone". Raises InvalidInput, writes nothing."""
     group = Group(check_name(options.get("name")), options.get("state", "present") != "absent")
     group.force = bool(options.get("force"))
+    units_of_systemd = [part for part in group.name.split("/") if part.endswith((".slice", ".scope", ".service"))]
+    if host.systemd and units_of_systemd:
+        raise InvalidInput("group %s: %s is a unit of systemd, which would undo what is written behind its back" % (group.name, units_of_systemd[0]), hint="set the limit on the unit: systemctl set-property %s ..." % units_of_systemd[0])
     if not group.present:
         return group
     group.overcommit = options.get("overcommit") or "allow"
@@ -141,7 +144,14 @@ def _parse_table(group: Group, options: dict[str, Any], host: Host) -> None:
     for section in ("memory", "cpu", "cpuset", "pids"):
         for name, asked in (options.get(section) or {}).items():
             if asked is not None:
-                _set(group, knobs.BY_OPTION["%s.%s" % (section, name)], asked, host)
+                _set(group, _row("%s.%s" % (section, name)), asked, host)
+
+
+def _row(option: str) -> knobs.Knob:
+    try:
+        return knobs.BY_OPTION[option]
+    except KeyError:
+        raise InvalidInput("there is no limit called %s" % option, hint="there are %s" % ", ".join(knobs.BY_OPTION)) from None
 
 
 def _set(group: Group, knob: knobs.Knob, asked: object, host: Host) -> None:

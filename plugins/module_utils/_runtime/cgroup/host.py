@@ -96,6 +96,11 @@ class Host:
         versions = {hierarchy.version for hierarchy in self.hierarchies if hierarchy.controllers or hierarchy.version == 2}
         return "hybrid" if len(versions) == 2 else "v%d" % versions.pop() if versions else "v1"
 
+    @property
+    def systemd(self) -> bool:
+        """Whether systemd runs the machine (sd_booted(3)) and so owns the groups it made."""
+        return os.path.isdir("/run/systemd/system")
+
     def has(self, controller: str) -> bool:
         """Whether the controller, by its v2 name, is in a mounted hierarchy."""
         return controller in self.by_controller or V1_NAMES.get(controller, "") in self.by_controller

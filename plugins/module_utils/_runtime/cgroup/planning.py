@@ -77,6 +77,8 @@ def plan_groups(host: Host, groups: list[Group]) -> GroupPlan:
         if group.present:
             planner.make(group)
     plan = planner.plan()
+    if host.systemd and planner.fresh:
+        plan.warnings.append("systemd owns the control groups of this machine; groups made beside its own may lose controllers when it reloads")
     plan.warnings += capacity.check(host, [group for group in groups if group.present])
     return plan
 
@@ -106,12 +108,14 @@ class _Planner:
         self.grows: list[Step] = []
         self.last: list[Step] = []
         self.freezes: list[Step] = []
+        self.fresh: set[str] = set()
         self._made: set[tuple[Tree, str]] = set()
         self._removed: set[tuple[Tree, str]] = set()
         self._handed_down: dict[tuple[Tree, str], set[str]] = {}
 
     def plan(self) -> GroupPlan:
         plan = GroupPlan(self.seen)
+        plan.fresh = self.fresh
         taking = [step for _depth, _order, step in sorted(self.shrinks, key=lambda entry: entry[:2])]
         plan.steps = self.removals + taking + self.grows + self.last + self.freezes
         return plan
@@ -149,6 +153,8 @@ class _Planner:
         """Make the group in its hierarchies and set what is set."""
         files = {setting.hierarchy: setting.file.name for setting in group.settings}
         new = [hierarchy for hierarchy in group.hierarchies if not self._is_there(hierarchy, group.name, files.get(hierarchy, ""))]
+        if len(new) == len(group.hierarchies):
+            self.fresh.add(group.name)
         for hierarchy in group.hierarchies:
             self._make_path(hierarchy, group)
         self._settings(group, new)
