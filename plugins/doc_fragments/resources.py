@@ -86,7 +86,8 @@ options:
         elements: dict
         suboptions:
           device:
-            description: A whole disk, by path (V(/dev/sda), V(/dev/disk/by-id/...)) or number (V(8:0)). Partitions are refused, as the kernel limits disks only.
+            description: >-
+              A whole disk, by path (V(/dev/sda), V(/dev/disk/by-id/...)) or number (V(8:0)). Partitions are refused, as the kernel limits disks only.
             type: str
             required: true
           rbps:
@@ -122,13 +123,13 @@ options:
         description: The most processes and threads at a time. File C(pids.max).
         type: raw
   hugetlb:
-    description: Huge pages by size, for example C({2MB: 64M}). Files C(hugetlb.SIZE.max), on v1 C(hugetlb.SIZE.limit_in_bytes).
+    description: "Huge pages by size, for example C({2MB: 64M}). Files C(hugetlb.SIZE.max), on v1 C(hugetlb.SIZE.limit_in_bytes)."
     type: dict
   rdma:
-    description: RDMA resources by device, for example C({mlx5_0: {hca_handle: 2, hca_object: 2000}}). File C(rdma.max).
+    description: "RDMA resources by device, for example C({mlx5_0: {hca_handle: 2, hca_object: 2000}}). File C(rdma.max)."
     type: dict
   misc:
-    description: Scalar resources by name, for example C({sev: 2}). File C(misc.max).
+    description: "Scalar resources by name, for example C({sev: 2}). File C(misc.max)."
     type: dict
   devices:
     description:
@@ -160,7 +161,7 @@ options:
         default: true
   files:
     description:
-      - Any other interface file by name, for example C({memory.swappiness: 10}) or on v1 C({notify_on_release: 1}).
+      - "Any other interface file by name, for example C({memory.swappiness: 10}) or on v1 C({notify_on_release: 1})."
       - A file that the other options know is read with the same units and checks as there. Files that act and keep nothing (C(memory.reclaim)) are refused.
     type: dict
 """

@@ -13,7 +13,7 @@ _RAW: dict[str, t.Any] = {"type": "raw"}
 
 
 def _section(*names: str) -> dict[str, t.Any]:
-    return {"type": "dict", "options": {name: _RAW for name in names}}
+    return {"type": "dict", "options": dict.fromkeys(names, _RAW)}
 
 
 RESOURCES: dict[str, t.Any] = {
@@ -29,7 +29,11 @@ RESOURCES: dict[str, t.Any] = {
                 "elements": "dict",
                 "options": {"device": {"type": "str", "required": True}, "rbps": _RAW, "wbps": _RAW, "riops": _RAW, "wiops": _RAW},
             },
-            "latency": {"type": "list", "elements": "dict", "options": {"device": {"type": "str", "required": True}, "target": {"type": "raw", "required": True}}},
+            "latency": {
+                "type": "list",
+                "elements": "dict",
+                "options": {"device": {"type": "str", "required": True}, "target": {"type": "raw", "required": True}},
+            },
         },
     },
     "pids": _section("max"),

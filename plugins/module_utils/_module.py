@@ -138,6 +138,8 @@ def _look_again(subject: Subject, objects: list[t.Any], done: plan.Plan) -> plan
     if not left:
         return again
     kept = "; ".join("%s holds %r where %r was asked for" % (step.target, step.before, step.after) for step in left[:5])
-    error = BulkheadError("the kernel took every write and kept something else: %s" % kept, target=left[0].target, value=left[0].after, hint="everything was put back as it was")
+    error = BulkheadError(
+        "the kernel took every write and kept something else: %s" % kept, target=left[0].target, value=left[0].after, hint="everything was put back as it was"
+    )
     error.undo_failures = plan.undo(done.steps)
     raise error

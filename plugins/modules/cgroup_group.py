@@ -44,7 +44,8 @@ options:
     default: auto
   controllers:
     description:
-      - Controllers that the group shall have even without a limit, for what they count. Names of v2 (C(io) and not C(blkio)), and C(cpuacct), C(freezer) and C(devices).
+      - Controllers that the group shall have even without a limit, for what they count. Names of v2 (C(io) and not C(blkio)), and C(cpuacct),
+        C(freezer) and C(devices).
       - On v1 the group is made in the hierarchies of these controllers; on v2 they are enabled for it.
     type: list
     elements: str
@@ -65,7 +66,8 @@ options:
     default: false
   overcommit:
     description:
-      - What to do when a sum of limits no longer fits (C(memory.max), C(memory.low), C(memory.min), C(cpu.max), C(pids.max)), that of the group and its siblings
+      - What to do when a sum of limits no longer fits (C(memory.max), C(memory.low), C(memory.min), C(cpu.max), C(pids.max)), that of the group and
+        its siblings
         into their parent or the machine, or that of the group's children into the group.
     type: str
     choices: [allow, warn, deny]
@@ -166,7 +168,9 @@ options:
             elements: dict
             suboptions:
               device:
-                description: A whole disk, by path (V(/dev/sda), V(/dev/disk/by-id/...)) or number (V(8:0)). Partitions are refused, as the kernel limits disks only.
+                description: >-
+                  A whole disk, by path (V(/dev/sda), V(/dev/disk/by-id/...)) or number (V(8:0)). Partitions are refused, as the kernel limits disks
+                  only.
                 type: str
                 required: true
               rbps:
@@ -202,13 +206,13 @@ options:
             description: The most processes and threads at a time. File C(pids.max).
             type: raw
       hugetlb:
-        description: Huge pages by size, for example C({2MB: 64M}). Files C(hugetlb.SIZE.max), on v1 C(hugetlb.SIZE.limit_in_bytes).
+        description: "Huge pages by size, for example C({2MB: 64M}). Files C(hugetlb.SIZE.max), on v1 C(hugetlb.SIZE.limit_in_bytes)."
         type: dict
       rdma:
-        description: RDMA resources by device, for example C({mlx5_0: {hca_handle: 2, hca_object: 2000}}). File C(rdma.max).
+        description: "RDMA resources by device, for example C({mlx5_0: {hca_handle: 2, hca_object: 2000}}). File C(rdma.max)."
         type: dict
       misc:
-        description: Scalar resources by name, for example C({sev: 2}). File C(misc.max).
+        description: "Scalar resources by name, for example C({sev: 2}). File C(misc.max)."
         type: dict
       devices:
         description:
@@ -240,12 +244,14 @@ options:
             default: true
       files:
         description:
-          - Any other interface file by name, for example C({memory.swappiness: 10}) or on v1 C({notify_on_release: 1}).
-          - A file that the other options know is read with the same units and checks as there. Files that act and keep nothing (C(memory.reclaim)) are refused.
+          - "Any other interface file by name, for example C({memory.swappiness: 10}) or on v1 C({notify_on_release: 1})."
+          - A file that the other options know is read with the same units and checks as there. Files that act and keep nothing (C(memory.reclaim))
+            are refused.
         type: dict
       controllers:
         description:
-          - Controllers that the group shall have even without a limit, for what they count. Names of v2 (C(io) and not C(blkio)), and C(cpuacct), C(freezer) and C(devices).
+          - Controllers that the group shall have even without a limit, for what they count. Names of v2 (C(io) and not C(blkio)), and C(cpuacct),
+            C(freezer) and C(devices).
           - On v1 the group is made in the hierarchies of these controllers; on v2 they are enabled for it.
         type: list
         elements: str
@@ -266,7 +272,8 @@ options:
         default: false
       overcommit:
         description:
-          - What to do when a sum of limits no longer fits (C(memory.max), C(memory.low), C(memory.min), C(cpu.max), C(pids.max)), that of the group and its siblings
+          - What to do when a sum of limits no longer fits (C(memory.max), C(memory.low), C(memory.min), C(cpu.max), C(pids.max)), that of the group
+            and its siblings
             into their parent or the machine, or that of the group's children into the group.
         type: str
         choices: [allow, warn, deny]

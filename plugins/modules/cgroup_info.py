@@ -19,7 +19,9 @@ extends_documentation_fragment:
   - bulkhead.linux.attributes.info
 options:
   name:
-    description: The group, as a path relative to the root of the hierarchy. Without this and O(pid), only the host is described, and with O(recursive) every group.
+    description: >-
+      The group, as a path relative to the root of the hierarchy. Without this and O(pid), only the host is described, and with O(recursive) every
+      group.
     type: str
   pid:
     description: Describe the group or groups in which this process is.
@@ -94,7 +96,9 @@ host:
       returned: success
       sample: {memory.max: 25275883520, cpu.max: 2, pids.max: 32768}
     sums:
-      description: For each option, the sum of the limits of the topmost groups, the capacity, whether the sum fits, and how many groups have a limit and how many none.
+      description: >-
+        For each option, the sum of the limits of the topmost groups, the capacity, whether the sum fits, and how many groups have a limit and how
+        many none.
       type: dict
       returned: success
       sample: {memory.max: {sum: 536870912, capacity: 25275883520, fits: true, limited: 1, unlimited: 3}}

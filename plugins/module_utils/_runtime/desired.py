@@ -53,7 +53,11 @@ def _objects(kind: str, text: str) -> dict[str, dict[str, Any]]:
         objects: dict[str, dict[str, Any]] = content["objects"]
         return dict(objects)
     except (ValueError, KeyError, TypeError) as error:
-        raise BulkheadError("%s cannot be read as desired state: %s" % (path_of(kind), error), target=path_of(kind), hint="move the file away, and the next run writes a new one") from error
+        raise BulkheadError(
+            "%s cannot be read as desired state: %s" % (path_of(kind), error),
+            target=path_of(kind),
+            hint="move the file away, and the next run writes a new one",
+        ) from error
 
 
 def steps(kind: str, key: str, items: list[dict[str, Any]], fresh: set[str]) -> list[Step]:

@@ -43,7 +43,9 @@ class Step:
 
     def explain(self, error: OSError) -> BulkheadError:
         """The error that a user reads when the kernel refuses this step."""
-        return BulkheadError.from_os("%s could not be changed from %r to %r" % (self.target, self.before, self.after), error, target=self.target, value=self.after)
+        return BulkheadError.from_os(
+            "%s could not be changed from %r to %r" % (self.target, self.before, self.after), error, target=self.target, value=self.after
+        )
 
     def facts(self) -> dict[str, Any]:
         """The step as data, as modules return it in C(writes)."""

@@ -60,8 +60,6 @@ def _whole(number: float, factor: int, what: str, text: str) -> int:
 
 def parse_size(value: Number, what: str = "size") -> int:
     """Bytes from "512M", "1.5GiB", "64 KB" or a number of bytes. K, M, G, T, P and E are powers of 1024."""
-    if type(value) is int and 0 <= value <= _LARGEST:
-        return value
     number, unit, text = _split(value, what)
     prefix = unit.upper()
     if prefix.endswith("B"):

@@ -124,4 +124,3 @@ _SHOW: dict[str, Callable[[float], str]] = {
     "cpu": lambda number: "%g CPUs" % number,
     "pids": lambda number: "%d process ids" % number,
 }
-

@@ -42,6 +42,8 @@ class Policy:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Policy) and (self.allow, self.exceptions) == (other.allow, other.exceptions)
 
+    __hash__ = None  # type: ignore[assignment]
+
     def lines(self) -> list[str]:
         """The exceptions as the v1 files spell them."""
         return ["%s %s:%s %s" % (*device, access) for device, access in sorted(self.exceptions.items())]
@@ -81,7 +83,10 @@ def parse_rules(rules: list[dict[str, Any]]) -> Policy:
             continue
         overlapping = [other for other in policy.exceptions if other != device and _overlap(other, device)]
         if overlapping:
-            raise InvalidInput("devices: a rule for %s %s:%s is an exception from the one for %s %s:%s" % (*device, *overlapping[0]), hint="the kernel keeps exceptions from one default only; name the devices one by one")
+            raise InvalidInput(
+                "devices: a rule for %s %s:%s is an exception from the one for %s %s:%s" % (*device, *overlapping[0]),
+                hint="the kernel keeps exceptions from one default only; name the devices one by one",
+            )
         rest = _ordered("".join(set(held) - set(access)))
         policy.exceptions.pop(device, None)
         if rest:
@@ -129,7 +134,10 @@ class DeviceWrite(Step):
 def steps_v1(tree: Tree, group: str, now: Policy, wanted: Policy) -> list[Step]:
     """The writes from one policy to the other: what is taken away first."""
     if wanted.allow and wanted.exceptions:
-        raise InvalidInput("devices of %s: with everything else allowed, v1 does not show which devices are denied" % group, hint="list what is allowed instead: v1 shows that, so that a second run can tell")
+        raise InvalidInput(
+            "devices of %s: with everything else allowed, v1 does not show which devices are denied" % group,
+            hint="list what is allowed instead: v1 shows that, so that a second run can tell",
+        )
     if wanted.allow:
         return [] if now.allow else [DeviceWrite(tree, group, "allow", "a")]
     steps: list[Step] = []

@@ -14,14 +14,17 @@ from ..kernel import block
 from . import devices, knobs
 from .host import IMPLICIT_V2, V1_NAMES, Hierarchy, Host
 from .knobs import File
-from .values import MAX
+from .values import MAX, Format
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 # Directories and files share one name space below a group, so a group must not be called as a file may be.
-_INTERFACE = re.compile(r"(cgroup|cpu|cpuacct|cpuset|memory|io|blkio|pids|hugetlb|rdma|misc|devices|freezer|net_cls|net_prio|perf_event|debug|irq|dmem)\..*|tasks|notify_on_release|release_agent")
+_INTERFACE = re.compile(
+    r"(cgroup|cpu|cpuacct|cpuset|memory|io|blkio|pids|hugetlb|rdma|misc|devices|freezer|net_cls|net_prio|perf_event|debug|irq|dmem)\..*"
+    r"|tasks|notify_on_release|release_agent"
+)
 _FILE_NAME = re.compile(r"[a-z][A-Za-z0-9_]*(\.[A-Za-z0-9_]+)*")
 # Files that act when written and keep no value, and those that an option of their own manages.
 _NOT_SETTINGS = {
@@ -101,7 +104,9 @@ def check_name(name: object) -> str:
     """The name, when it can be a group beneath a root and nothing else; InvalidInput when not."""
     text = str(name if name is not None else "")
     if not text.strip("/"):
-        raise InvalidInput("the name of the group is empty", hint="give a path relative to the root, such as web or web/frontend; the root itself is not managed")
+        raise InvalidInput(
+            "the name of the group is empty", hint="give a path relative to the root, such as web or web/frontend; the root itself is not managed"
+        )
     if text.startswith("/"):
         raise InvalidInput("name %r is absolute" % text, hint="names are relative to the root of the hierarchy: leave the first slash out")
     for part in text.split("/"):
@@ -110,7 +115,10 @@ def check_name(name: object) -> str:
         if "\n" in part or len(part.encode()) > 255:
             raise InvalidInput("name %r holds a newline or a component of more than 255 bytes" % text)
         if _INTERFACE.fullmatch(part):
-            raise InvalidInput("name %r: %r could be an interface file of the kernel" % (text, part), hint="a group must not be called like a controller and a dot; cgroup-v2.rst, 'Avoid Name Collisions'")
+            raise InvalidInput(
+                "name %r: %r could be an interface file of the kernel" % (text, part),
+                hint="a group must not be called like a controller and a dot; cgroup-v2.rst, 'Avoid Name Collisions'",
+            )
     return text
 
 
@@ -120,7 +128,10 @@ def parse_group(options: dict[str, Any], host: Host) -> Group:
     group.force = bool(options.get("force"))
     units_of_systemd = [part for part in group.name.split("/") if part.endswith((".slice", ".scope", ".service"))]
     if host.systemd and units_of_systemd:
-        raise InvalidInput("group %s: %s is a unit of systemd, which would undo what is written behind its back" % (group.name, units_of_systemd[0]), hint="set the limit on the unit: systemctl set-property %s ..." % units_of_systemd[0])
+        raise InvalidInput(
+            "group %s: %s is a unit of systemd, which would undo what is written behind its back" % (group.name, units_of_systemd[0]),
+            hint="set the limit on the unit: systemctl set-property %s ..." % units_of_systemd[0],
+        )
     if not group.present:
         return group
     group.overcommit = options.get("overcommit") or "allow"
@@ -157,7 +168,10 @@ def _row(option: str) -> knobs.Knob:
 def _set(group: Group, knob: knobs.Knob, asked: object, host: Host) -> None:
     option = knob.option
     if str(asked).strip() == "":
-        raise InvalidInput("%s is empty, which the kernel would read as 0 or as nothing" % option, hint="leave the option out to keep the kernel's value, or give 'max' to lift a limit")
+        raise InvalidInput(
+            "%s is empty, which the kernel would read as 0 or as nothing" % option,
+            hint="leave the option out to keep the kernel's value, or give 'max' to lift a limit",
+        )
     hierarchy = group.needs(knob.controller, host, option)
     value = knob.parse(asked, option, host)
     if hierarchy.version == 1 and not knob.v1:
@@ -194,7 +208,9 @@ def _parse_io(group: Group, section: dict[str, Any], host: Host) -> None:
         if hierarchy.version == 1:
             raise InvalidInput("io.latency has no counterpart in cgroup v1")
         option = "io.latency %s" % entry["device"]
-        group.settings.append(Setting(option, entry.get("target"), hierarchy, knobs.IO_LATENCY, knobs.latency(entry.get("target"), option, host), device + " target"))
+        group.settings.append(
+            Setting(option, entry.get("target"), hierarchy, knobs.IO_LATENCY, knobs.latency(entry.get("target"), option, host), device + " target")
+        )
 
 
 def _parse_keyed(group: Group, options: dict[str, Any], host: Host) -> None:
@@ -224,7 +240,7 @@ def _parse_keyed(group: Group, options: dict[str, Any], host: Host) -> None:
         group.settings.append(Setting(option, asked, hierarchy, knobs.MISC_MAX, value, str(resource)))
 
 
-class _AnyText(knobs.Format):
+class _AnyText(Format):
     """A file that this collection has no row for: numbers are compared as numbers, all else as words."""
 
     def kept(self, value: str) -> str:
@@ -282,4 +298,3 @@ def _parse_rest(group: Group, options: dict[str, Any], host: Host) -> None:
         group.joins(host.hierarchy_of("freezer"))
     for pid in options.get("processes") or []:
         group.processes.append(units.parse_count(pid, "processes", 1, 1 << 22))
-

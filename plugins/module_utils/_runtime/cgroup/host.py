@@ -112,7 +112,10 @@ class Host:
             return found
         bound = _binding(V1_NAMES.get(controller, controller)) or _binding(controller)
         there = ", ".join("%s on %s" % (hierarchy.name, hierarchy.path) for hierarchy in self.hierarchies)
-        raise InvalidInput("%s needs the controller %r, which this machine does not offer: %s" % (what, controller, bound or "its kernel was built without it"), hint="mounted here: %s" % there)
+        raise InvalidInput(
+            "%s needs the controller %r, which this machine does not offer: %s" % (what, controller, bound or "its kernel was built without it"),
+            hint="mounted here: %s" % there,
+        )
 
     def hierarchy_of(self, controller: str) -> Hierarchy:
         """The hierarchy that does the work of a v1 controller which v2 has built in: the v1 one where that is mounted."""
@@ -141,7 +144,7 @@ def _v1_controllers() -> set[str]:
 def _binding(controller: str) -> str:
     """Why a controller that the kernel knows is in no mounted hierarchy; empty when the kernel does not know it."""
     for line in (read_text("/proc/cgroups") or "").splitlines():
-        name, hierarchy, _groups, enabled = (line.split("\t") + ["", "", ""])[:4]
+        name, hierarchy, _groups, enabled = [*line.split("\t"), "", "", ""][:4]
         if name == controller:
             if enabled == "0":
                 return "it was disabled at boot (cgroup_disable=%s)" % controller

@@ -123,7 +123,10 @@ def describe_host(host: Host) -> dict[str, Any]:
         entry["fits"] = (entry["sum"] or 0) <= (entry["capacity"] or 0)
     return {
         "mode": host.mode,
-        "hierarchies": [{"name": hierarchy.name, "version": hierarchy.version, "path": hierarchy.path, "controllers": hierarchy.controllers} for hierarchy in host.hierarchies],
+        "hierarchies": [
+            {"name": hierarchy.name, "version": hierarchy.version, "path": hierarchy.path, "controllers": hierarchy.controllers}
+            for hierarchy in host.hierarchies
+        ],
         "controllers": {controller: hierarchy.path for controller, hierarchy in sorted(host.by_controller.items())},
         "page_size": host.page_size,
         "huge_page_sizes": host.huge_page_sizes(),
@@ -284,4 +287,3 @@ def _events(reader: Reader) -> dict[str, int]:
         if hits is not None:
             found["hugetlb.%s" % size] = hits
     return found
-

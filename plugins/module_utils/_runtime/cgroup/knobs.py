@@ -17,7 +17,7 @@ from .. import units
 from ..errors import InvalidInput
 from ..kernel.files import read_text
 from . import values
-from .values import MAX, Format as Format
+from .values import MAX, Format
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +111,10 @@ def _bandwidth(value: Any, what: str, host: Host) -> str:
         return "%s %d" % (MAX, period)
     quota = units.parse_time(quota, what + " quota")
     if quota < 1000:
-        raise InvalidInput("%s: a quota of %d us is below the kernel's least of 1 ms" % (what, quota), hint="that is %.3f CPUs in a period of %d us; take at least %.3f" % (quota / period, period, 1000 / period))
+        raise InvalidInput(
+            "%s: a quota of %d us is below the kernel's least of 1 ms" % (what, quota),
+            hint="that is %.3f CPUs in a period of %d us; take at least %.3f" % (quota / period, period, 1000 / period),
+        )
     return "%d %d" % (quota, period)
 
 
@@ -156,7 +159,9 @@ def io_rate(value: Any, what: str, host: Host) -> str:
         return MAX
     number = units.parse_rate(value, what) if what.endswith("bps") else units.parse_count(value, what)
     if number < 2:
-        raise InvalidInput("%s: %d would stop the device for this group, and the kernel refuses it" % (what, number), hint="give at least 2, or max for no limit")
+        raise InvalidInput(
+            "%s: %d would stop the device for this group, and the kernel refuses it" % (what, number), hint="give at least 2, or max for no limit"
+        )
     if what.endswith("iops") and number >= 0xFFFFFFFF:
         return MAX
     return str(number)
@@ -172,8 +177,15 @@ _V1_BYTES = values.Number(step=_PAGE, unlimited="-1")
 _PLAIN = values.Number()
 
 KNOBS = [
-    Knob("memory.swap_max", _size, File("memory.swap.max", _V2_BYTES, "memory.swap.current"), (File("memory.memsw.limit_in_bytes", _V1_BYTES, "memory.memsw.usage_in_bytes"),)),
-    Knob("memory.max", _size, File("memory.max", _V2_BYTES, "memory.current"), (File("memory.limit_in_bytes", _V1_BYTES, "memory.usage_in_bytes"),), deadly=True),
+    Knob(
+        "memory.swap_max",
+        _size,
+        File("memory.swap.max", _V2_BYTES, "memory.swap.current"),
+        (File("memory.memsw.limit_in_bytes", _V1_BYTES, "memory.memsw.usage_in_bytes"),),
+    ),
+    Knob(
+        "memory.max", _size, File("memory.max", _V2_BYTES, "memory.current"), (File("memory.limit_in_bytes", _V1_BYTES, "memory.usage_in_bytes"),), deadly=True
+    ),
     Knob("memory.high", _size, File("memory.high", _V2_BYTES), absent_on_v1="v1 does not throttle before the limit; set memory.max", deadly=True),
     Knob("memory.low", _size, File("memory.low", _V2_BYTES), (File("memory.soft_limit_in_bytes", _V1_BYTES),)),
     Knob("memory.min", _size, File("memory.min", _V2_BYTES), absent_on_v1="v1 guarantees no memory; memory.low is the nearest it has"),

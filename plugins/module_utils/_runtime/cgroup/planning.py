@@ -112,6 +112,7 @@ class _Planner:
         self._made: set[tuple[Tree, str]] = set()
         self._removed: set[tuple[Tree, str]] = set()
         self._handed_down: dict[tuple[Tree, str], set[str]] = {}
+        self._enabled: set[tuple[Tree, str, str]] = set()  # the same, of those that this plan enables
 
     def plan(self) -> GroupPlan:
         plan = GroupPlan(self.seen)
@@ -136,9 +137,15 @@ class _Planner:
             if inside:
                 own = set(processes.ancestors_of(os.getpid())) & set(inside)
                 if own:
-                    raise InvalidInput("group %s holds %s, from which this very run comes" % (group.name, processes.described(sorted(own))), hint="move the session to another group first")
+                    raise InvalidInput(
+                        "group %s holds %s, from which this very run comes" % (group.name, processes.described(sorted(own))),
+                        hint="move the session to another group first",
+                    )
                 if not group.force:
-                    raise InvalidInput("group %s cannot be removed: it holds %s" % (tree.full(group.name), processes.described(inside)), hint="stop them or move them elsewhere first, or add force: true to kill them")
+                    raise InvalidInput(
+                        "group %s cannot be removed: it holds %s" % (tree.full(group.name), processes.described(inside)),
+                        hint="stop them or move them elsewhere first, or add force: true to kill them",
+                    )
                 if not set(inside) <= killed:  # one kill ends a process in all of its hierarchies
                     kills.append(steps.KillGroup(hierarchy, group.name, below, inside))
                     killed.update(inside)
@@ -159,7 +166,7 @@ class _Planner:
             self._make_path(hierarchy, group)
         self._settings(group, new)
         if group.devices is not None:
-            self._devices(group, new)
+            self._devices(group.name, group.devices, new)
         self._members(group, new)
         if group.frozen is not None:
             freezer = self.host.hierarchy_of("freezer")
@@ -202,11 +209,13 @@ class _Planner:
             not_threaded = [controller for controller in missing if controller not in THREADED]
             if inside and not_threaded:
                 raise InvalidInput(
-                    "group %s holds %s, so %s cannot be handed down to its child groups" % (hierarchy.tree.full(parent), processes.described(inside), ", ".join(not_threaded)),
+                    "group %s holds %s, so %s cannot be handed down to its child groups"
+                    % (hierarchy.tree.full(parent), processes.described(inside), ", ".join(not_threaded)),
                     hint="on cgroup v2 a group has either processes or children with such limits: move the processes into a child group of their own",
                 )
         before = " ".join(sorted(self._handed_down[key]))
         self._handed_down[key] |= set(missing)
+        self._enabled |= {(hierarchy.tree, parent, controller) for controller in missing}
         self.grows.append(steps.WriteCore(hierarchy.tree, file, before, " ".join("+" + name for name in missing), " ".join("-" + name for name in missing)))
 
     def _inherit_cpuset(self, hierarchy: Hierarchy, name: str, group: Group) -> None:
@@ -226,15 +235,11 @@ class _Planner:
         taking: list[tuple[int, Step]] = []
         giving: list[tuple[int, Step]] = []
         for setting in self._with_swap(group, new):
-            before = None
-            if setting.hierarchy not in new:
-                before = self.seen.now(setting, group.name)
-                if before is None:
-                    raise self._no_file(setting, group)
-                if before == setting.kept:
-                    continue
-            elif not self._offered(setting):
+            before = None if setting.hierarchy in new else self.seen.now(setting, group.name)
+            if before is None and not self._will_be_there(setting, group, new):
                 raise self._no_file(setting, group)
+            if before == setting.kept:
+                continue
             grows = setting.starts_low if before is None else setting.file.format.grows(before, setting.kept)
             step = steps.SetKnob(group.name, setting, before)
             if not grows and before is not None:
@@ -283,16 +288,25 @@ class _Planner:
         combined = Setting(swap.option, swap.asked, swap.hierarchy, swap.file, total, order=swap.order)
         return [combined if setting is swap else setting for setting in group.settings]
 
-    def _offered(self, setting: Setting) -> bool:
-        """Whether a new group will have the file, as far as that shows: the v1 root has nearly every file."""
-        if setting.hierarchy.version == 2 or not setting.file.name.startswith(("memory.", "cpu.", "pids.", "hugetlb.")):
-            return True
-        return self.seen.text(setting.hierarchy, setting.file.name) is not None or setting.hierarchy.tree.exists(setting.file.name) or setting.file.name == "pids.max"
+    def _will_be_there(self, setting: Setting, group: Group, new: list[Hierarchy]) -> bool:
+        """Whether a file that is not there now will be when its turn comes, as far as that can be known."""
+        hierarchy, name = setting.hierarchy, setting.file.name
+        if hierarchy.version == 2:  # files come with their controller
+            controller = name.partition(".")[0]
+            return hierarchy in new or (hierarchy.tree, group.name.rpartition("/")[0], controller) in self._enabled
+        if hierarchy not in new:
+            return False
+        # A new v1 group has the files of the root, and a few more of which these tell.
+        witness = {"pids.max": "", "blkio.bfq.weight": "blkio.bfq.io_service_bytes"}.get(name, name)
+        return not witness or not name.startswith(("memory.", "cpu.", "hugetlb.", "blkio.")) or hierarchy.tree.exists(witness)
 
     def _no_file(self, setting: Setting, group: Group) -> BulkheadError:
         return InvalidInput(
-            "group %s: %s cannot be set: this kernel has no %s" % (group.name, setting.option, setting.hierarchy.tree.full(group.name + "/" + setting.file.name)),
-            hint="swap limits need CONFIG_SWAP and swapaccount=1" if "swap" in setting.file.name or "memsw" in setting.file.name else "the feature is not built in, or switched off at boot",
+            "group %s: %s cannot be set: this kernel has no %s"
+            % (group.name, setting.option, setting.hierarchy.tree.full(group.name + "/" + setting.file.name)),
+            hint="swap limits need CONFIG_SWAP and swapaccount=1"
+            if "swap" in setting.file.name or "memsw" in setting.file.name
+            else "the feature is not built in, or switched off at boot",
         )
 
     def _check_usage(self, group: Group, setting: Setting) -> None:
@@ -309,26 +323,33 @@ class _Planner:
             hint="set it above that, or add force: true, and the kernel reclaims and, on v2, kills until it fits",
         )
 
-    def _devices(self, group: Group, new: list[Hierarchy]) -> None:
-        assert group.devices is not None
+    def _devices(self, name: str, policy: devices.Policy, new: list[Hierarchy]) -> None:
         hierarchy = self.host.hierarchy_of("devices")
         if hierarchy.version == 1:
             # A new group has what its parent has.
-            place = group.name
+            place = name
             while (hierarchy.tree, place) in self._made:
                 place = place.rpartition("/")[0]
             text = self.seen.text(hierarchy, (place + "/" if place else "") + "devices.list") or ""
-            self.last += devices.steps_v1(hierarchy.tree, group.name, devices.read_v1(text), group.devices)
+            self.last += devices.steps_v1(hierarchy.tree, name, devices.read_v1(text), policy)
             return
-        held = None if hierarchy in new else devices.attached_policy(hierarchy.tree, group.name)
-        if held is None or held[1] != devices.program_name(group.devices):
-            self.last.append(devices.AttachPolicy(hierarchy.tree, group.name, group.devices, held))
+        held = None if hierarchy in new else devices.attached_policy(hierarchy.tree, name)
+        if held is None or held[1] != devices.program_name(policy):
+            self.last.append(devices.AttachPolicy(hierarchy.tree, name, policy, held))
 
     # Who is inside
 
     def _members(self, group: Group, new: list[Hierarchy]) -> None:
         """Processes that were named, into every hierarchy of the group; and those inside already, into its new ones."""
-        there = [hierarchy for hierarchy in self.host.hierarchies if hierarchy not in group.hierarchies and hierarchy.controllers and self._is_there(hierarchy, group.name)] if group.processes else []
+        there = (
+            [
+                hierarchy
+                for hierarchy in self.host.hierarchies
+                if hierarchy not in group.hierarchies and hierarchy.controllers and self._is_there(hierarchy, group.name)
+            ]
+            if group.processes
+            else []
+        )
         for pid in group.processes:
             if not processes.threads_of(pid):
                 raise InvalidInput("group %s: there is no process %d" % (group.name, pid))
@@ -345,7 +366,10 @@ class _Planner:
 
         So a limit of another controller, set later, holds for what runs in the group already.
         """
-        inside = {hierarchy: [] if hierarchy in new else [int(pid) for pid in (self.seen.text(hierarchy, group.name + "/cgroup.procs") or "").split()] for hierarchy in group.hierarchies}
+        inside = {
+            hierarchy: [] if hierarchy in new else [int(pid) for pid in (self.seen.text(hierarchy, group.name + "/cgroup.procs") or "").split()]
+            for hierarchy in group.hierarchies
+        }
         members = sorted({pid for pids in inside.values() for pid in pids} - set(group.processes))
         for hierarchy, pids in inside.items():
             if not pids:
@@ -361,10 +385,16 @@ class _Planner:
         handed = self._handed_down.get((hierarchy.tree, name)) or set((self.seen.text(hierarchy, name + "/cgroup.subtree_control") or "").split())
         blocking = sorted(handed - set(THREADED))
         if blocking:
-            raise InvalidInput("group %s hands %s down to its child groups, so on cgroup v2 it may hold no processes" % (hierarchy.tree.full(name), ", ".join(blocking)), hint="name a child group for the processes")
+            raise InvalidInput(
+                "group %s hands %s down to its child groups, so on cgroup v2 it may hold no processes" % (hierarchy.tree.full(name), ", ".join(blocking)),
+                hint="name a child group for the processes",
+            )
         kind = self.seen.text(hierarchy, name + "/cgroup.type")
         if kind not in (None, "domain"):
-            raise InvalidInput("group %s is of type '%s', into which whole processes cannot be moved" % (hierarchy.tree.full(name), kind), hint="only groups of type 'domain' take processes; cgroup-v2.rst, 'Threads'")
+            raise InvalidInput(
+                "group %s is of type '%s', into which whole processes cannot be moved" % (hierarchy.tree.full(name), kind),
+                hint="only groups of type 'domain' take processes; cgroup-v2.rst, 'Threads'",
+            )
 
 
 def _descendants(tree: Tree, group: str) -> list[str]:
@@ -391,7 +421,7 @@ def _report_one(seen: Observation | None, group: Group) -> dict[str, object]:
     for setting in group.settings:
         now = seen.now(setting, group.name) if seen else None
         value = setting.file.format.value(setting.kept if now is None else now)
-        if setting.option in asked:  # a value that v1 keeps in two files
+        if setting.option in asked and setting.file.name.startswith("cpu.cfs_"):  # a value that v1 keeps in two files
             value = effective[setting.option] + " " + value
         asked[setting.option] = setting.asked
         effective[setting.option] = value
@@ -402,4 +432,11 @@ def _report_one(seen: Observation | None, group: Group) -> dict[str, object]:
         if effective[setting.option] != setting.value and setting.option not in rounded:
             rounded.append(setting.option)
     hierarchies = sorted(hierarchy.name for hierarchy in group.hierarchies)
-    return {"name": group.name, "state": "present" if group.present else "absent", "hierarchies": hierarchies, "asked": asked, "effective": effective, "rounded": rounded}
+    return {
+        "name": group.name,
+        "state": "present" if group.present else "absent",
+        "hierarchies": hierarchies,
+        "asked": asked,
+        "effective": effective,
+        "rounded": rounded,
+    }

@@ -42,8 +42,14 @@ _HINTS = {
     ("memory.limit_in_bytes", errno.EBUSY): "more than that is in use and could not be reclaimed; free some, or stop what runs in the group",
     ("memory.memsw.limit_in_bytes", errno.EBUSY): "more memory and swap than that is in use and could not be reclaimed",
     ("memory.memsw.limit_in_bytes", errno.EINVAL): "memory and swap together cannot be less than memory alone",
-    ("cpu.cfs_quota_us", errno.EINVAL): "on v1 a group cannot have more CPU time than its parent, nor less than a child: change the parent first, or put both in one call",
-    ("cpu.cfs_period_us", errno.EINVAL): "on v1 a group cannot have more CPU time than its parent, nor less than a child: change the parent first, or put both in one call",
+    (
+        "cpu.cfs_quota_us",
+        errno.EINVAL,
+    ): "on v1 a group cannot have more CPU time than its parent, nor less than a child: change the parent first, or put both in one call",
+    (
+        "cpu.cfs_period_us",
+        errno.EINVAL,
+    ): "on v1 a group cannot have more CPU time than its parent, nor less than a child: change the parent first, or put both in one call",
     ("cpu.cfs_burst_us", errno.EINVAL): "the burst cannot be more than the quota",
     ("cpu.max.burst", errno.EINVAL): "the burst cannot be more than the quota",
     ("cpuset.cpus", errno.EACCES): "the parent group does not have all of these CPUs",
@@ -56,13 +62,20 @@ _HINTS = {
     ("cpuset.cpus", errno.ENOSPC): "processes are inside, so the set cannot be empty",
     ("io.weight", errno.EOPNOTSUPP): "no device distributes by weight: enable io.cost.qos on the root for a device, or use the bfq scheduler",
     ("cgroup.procs", errno.EBUSY): "the group hands controllers down to its children, so on v2 it may hold no processes itself: name a child group",
-    ("cgroup.procs", errno.EOPNOTSUPP): "the group is of type 'domain invalid' or threaded: processes go where cgroup.type is 'domain'; threads go by cgroup.threads",
+    (
+        "cgroup.procs",
+        errno.EOPNOTSUPP,
+    ): "the group is of type 'domain invalid' or threaded: processes go where cgroup.type is 'domain'; threads go by cgroup.threads",
     ("cgroup.procs", errno.ENOSPC): "on v1 a cpuset takes processes only when it has CPUs and memory nodes",
     ("cgroup.procs", errno.ESRCH): "the process is gone",
     ("cgroup.procs", errno.EINVAL): "kernel threads bound to a CPU and, without a real-time budget, real-time processes cannot be moved",
     ("cgroup.subtree_control", errno.EBUSY): "on v2 a group that holds processes cannot hand these controllers down: move its processes to a child group first",
     ("cgroup.subtree_control", errno.EOPNOTSUPP): "the group is in a threaded subtree, where only cpu, cpuset, perf_event and pids can be handed down",
     ("cgroup.subtree_control", errno.ENOENT): "the parent does not hand this controller down",
+    ("misc.max", errno.EINVAL): "the machine has no such resource: misc.capacity of the root lists those there are",
+    ("rdma.max", errno.EINVAL): "no RDMA device of that name is there",
+    ("rdma.max", errno.ENODEV): "no RDMA device of that name is there",
+    ("io.max", errno.ENODEV): "the device is gone, or is a partition",
     ("devices.allow", errno.EPERM): "on v1 a group can allow only what its parent allows",
     ("devices.allow", errno.EINVAL): "on v1 'everything' can be allowed or denied only while the group has no child groups",
     ("devices.deny", errno.EINVAL): "on v1 'everything' can be allowed or denied only while the group has no child groups",
@@ -99,14 +112,20 @@ class WriteCore(WriteFile):
     """Write a file that the plan itself needs: controllers handed down, CPUs that a new v1 cpuset starts with."""
 
     def explain(self, error: OSError) -> BulkheadError:
-        return BulkheadError.from_os("%r could not be written to %s" % (self.after, self.target), error, target=self.target, value=self.after, hint=hint_for(self.path, error.errno or 0))
+        return BulkheadError.from_os(
+            "%r could not be written to %s" % (self.after, self.target), error, target=self.target, value=self.after, hint=hint_for(self.path, error.errno or 0)
+        )
 
 
 class MakeGroup(MakeDirectory):
     """Make a group in one hierarchy."""
 
     def explain(self, error: OSError) -> BulkheadError:
-        hint = "cgroup.max.depth or cgroup.max.descendants of a group above allows no more" if error.errno == errno.EAGAIN else hint_for(self.path, error.errno or 0)
+        hint = (
+            "cgroup.max.depth or cgroup.max.descendants of a group above allows no more"
+            if error.errno == errno.EAGAIN
+            else hint_for(self.path, error.errno or 0)
+        )
         return BulkheadError.from_os("the group %s could not be made" % self.target, error, target=self.target, hint=hint)
 
 
@@ -177,7 +196,13 @@ class RemoveGroup(Step):
 
     def explain(self, error: OSError) -> BulkheadError:
         inside = pids_in(self.hierarchy, self.name)
-        hint = "it holds %s" % processes.described(inside) if inside else "it has child groups" if error.errno == errno.EBUSY else hint_for(self.name, error.errno or 0)
+        hint = (
+            "it holds %s" % processes.described(inside)
+            if inside
+            else "it has child groups"
+            if error.errno == errno.EBUSY
+            else hint_for(self.name, error.errno or 0)
+        )
         return BulkheadError.from_os("the group %s could not be removed" % self.target, error, target=self.target, hint=hint)
 
 
@@ -213,7 +238,9 @@ class MoveProcess(Step):
             # A thread that was being made during the write may have been missed on old kernels: look until none is.
             if not outside(self.hierarchy, self.group, self.pid):
                 return
-        raise BulkheadError("process %d could not be moved into %s: it makes threads faster than they can be moved" % (self.pid, self.target), target=self.target)
+        raise BulkheadError(
+            "process %d could not be moved into %s: it makes threads faster than they can be moved" % (self.pid, self.target), target=self.target
+        )
 
     def undo(self) -> None:
         tree = self.hierarchy.tree
@@ -233,7 +260,9 @@ class MoveProcess(Step):
 
     def explain(self, error: OSError) -> BulkheadError:
         who = "process %d (%s)" % (self.pid, processes.name_of(self.pid) or "gone")
-        return BulkheadError.from_os("%s could not be moved into %s" % (who, self.target), error, target=self.target, value=self.after, hint=hint_for("cgroup.procs", error.errno or 0))
+        return BulkheadError.from_os(
+            "%s could not be moved into %s" % (who, self.target), error, target=self.target, value=self.after, hint=hint_for("cgroup.procs", error.errno or 0)
+        )
 
 
 def outside(hierarchy: Hierarchy, group: str, pid: int) -> dict[int, str]:
@@ -272,7 +301,8 @@ class Freeze(Step):
             raise BulkheadError(
                 "group %s did not become %s within %d seconds" % (self.group, self._word(self.frozen), _PATIENCE),
                 target=self.target,
-                hint="a process waits in the kernel where it cannot be stopped, or a group above is frozen: %s" % processes.described(pids_in(self.hierarchy, self.group)),
+                hint="a process waits in the kernel where it cannot be stopped, or a group above is frozen: %s"
+                % processes.described(pids_in(self.hierarchy, self.group)),
             )
 
     def undo(self) -> None:

@@ -11,6 +11,8 @@ import stat
 
 from ..errors import InvalidInput
 
+DEVICES = "/sys/dev/block"
+
 
 def number_of(device: str, what: str) -> str:
     """MAJOR:MINOR of a block device given by path or by number.
@@ -30,7 +32,7 @@ def number_of(device: str, what: str) -> str:
             raise InvalidInput("%s: %s is not a block device" % (what, text), hint="give a path such as /dev/sda or a number such as 8:0")
         major, minor = str(os.major(found.st_rdev)), str(os.minor(found.st_rdev))
     number = "%d:%d" % (int(major), int(minor))
-    place = "/sys/dev/block/" + number
+    place = DEVICES + "/" + number
     if not os.path.exists(place):
         raise InvalidInput("%s: this machine has no block device %s" % (what, number))
     if os.path.exists(place + "/partition"):

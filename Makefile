@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# The front door: `make` lists what there is. Everything that is made goes to build/, and the virtual environments to
+# the user's cache; a target prepares what it needs, and does nothing where that is in place.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+ifeq ($(strip $(HOME)),)
+export HOME := /root
+endif
+export LC_ALL := C.UTF-8
+export PYTHONUNBUFFERED := 1
+
+PLAY := ANSIBLE_CONFIG=.ci/ansible.cfg ANSIBLE_REMOTE_TEMP=$(CURDIR)/build/ansible/tmp build/env/ansible/bin/ansible-playbook
+RUN := build/env/tests/bin/python tests/run
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: ready-ansible ## isolate two workloads on this machine, prove each limit, then prove that a second run writes nothing
+	@$(PLAY) bulkhead.linux.quickstart
+	@$(PLAY) bulkhead.linux.quickstart
+
+.PHONY: demo-clean
+demo-clean: ready-ansible ## remove every trace of the demo
+	@$(PLAY) bulkhead.linux.quickstart_clean
+
+.PHONY: test
+test: ready-tests ## run everything: lint, sanity, unit, integration
+	@$(RUN)
+
+.PHONY: lint
+lint: ready-tests ## check style, types, the floors of the house and the changelog
+	@$(RUN) lint
+
+.PHONY: sanity
+sanity: ready-tests ## run ansible-test sanity
+	@$(RUN) sanity
+
+.PHONY: unit
+unit: ready-tests ## run the unit tests
+	@$(RUN) unit
+
+.PHONY: integration
+integration: ready-tests ## run the integration targets against this machine's kernel, or one: TARGET=cgroup_group
+	@$(RUN) integration $(addprefix --target=,$(TARGET))
+
+.PHONY: bench
+bench: ready-tests ## measure against the peers, in one run, as ratios
+	@$(RUN) bench
+
+.PHONY: build
+build: ready-ansible ## build the tarball: build/bulkhead-linux-<version>.tar.gz
+	@ls build/bulkhead-linux-*.tar.gz
+
+.PHONY: clean
+clean: ## remove what was made here; the cached virtual environments stay
+	@rm -rf build tests/output
+
+ready-%:
+	@.ci/prepare $*
+	@.ci/artefact
