@@ -458,7 +458,8 @@ import typing as t
 from ansible_collections.bulkhead.linux.plugins.module_utils import _cgroup_options, _module
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.group import Group, parse_group
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.planning import GroupPlan, plan_groups, report
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.planning import GroupPlan, plan_groups
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.report import report
 
 
 class Groups(_module.Subject):

@@ -25,37 +25,9 @@ from ..units import format_size
 from . import capacity, devices, steps
 from .group import Group, Setting
 from .host import THREADED, Hierarchy, Host
-from .knobs import BY_OPTION
+from .observation import Observation
+from .swap import with_memsw
 from .values import MAX
-
-
-class Observation:
-    """What the hierarchies hold now; every file is read once for each plan."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self._texts: dict[tuple[Tree, str], str | None] = {}
-        self._there: dict[tuple[Tree, str], bool] = {}
-
-    def text(self, hierarchy: Hierarchy, path: str) -> str | None:
-        """The text of an interface file; None where it is not there."""
-        key = (hierarchy.tree, path)
-        if key not in self._texts:
-            self._texts[key] = hierarchy.tree.read_short(path)
-        return self._texts[key]
-
-    def exists(self, hierarchy: Hierarchy, group: str, a_file: str = "") -> bool:
-        """Whether the group is there; a file that will be read anyway, if it is there, tells without another look."""
-        key = (hierarchy.tree, group)
-        if key not in self._there:
-            found = bool(a_file) and self.text(hierarchy, group + "/" + a_file) is not None
-            self._there[key] = found or not group or hierarchy.tree.exists(group)
-        return self._there[key]
-
-    def now(self, setting: Setting, group: str) -> str | None:
-        """The canonical spelling of what a setting's file holds; None where it is not there."""
-        text = self.text(setting.hierarchy, group + "/" + setting.file.name)
-        return None if text is None else setting.file.format.normal(text, setting.key)
 
 
 class GroupPlan(Plan):
@@ -69,7 +41,7 @@ class GroupPlan(Plan):
 def plan_groups(host: Host, groups: list[Group]) -> GroupPlan:
     """The plan that makes the groups as desired. Raises InvalidInput for what can be known to fail before the first write."""
     _check_together(groups)
-    planner = _Planner(host)
+    planner = _Planner(host, groups)
     for group in sorted(groups, key=lambda group: -group.depth):
         if not group.present:
             planner.remove(group)
@@ -100,9 +72,13 @@ def _check_together(groups: list[Group]) -> None:
 class _Planner:
     """Collects steps by phase; one for each call."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, groups: list[Group]) -> None:
         self.host = host
         self.seen = Observation(host)
+        # {(group, cpuset.cpus or .mems): what it will have}, for the new groups below it
+        self._cpusets = {
+            (group.name, setting.option): setting.kept for group in groups for setting in group.settings if setting.option in ("cpuset.cpus", "cpuset.mems")
+        }
         self.removals: list[Step] = []
         self.shrinks: list[tuple[int, int, Step]] = []
         self.grows: list[Step] = []
@@ -190,7 +166,7 @@ class _Planner:
                 self._made.add((hierarchy.tree, name))
                 self.grows.append(steps.MakeGroup(hierarchy.tree, name))
                 if "cpuset" in hierarchy.controllers and hierarchy.version == 1:
-                    self._inherit_cpuset(hierarchy, name, group)
+                    self._inherit_cpuset(hierarchy, name)
             if end < len(parts) and wanted:
                 self._hand_down(hierarchy, name, wanted)
 
@@ -218,15 +194,14 @@ class _Planner:
         self._enabled |= {(hierarchy.tree, parent, controller) for controller in missing}
         self.grows.append(steps.WriteCore(hierarchy.tree, file, before, " ".join("+" + name for name in missing), " ".join("-" + name for name in missing)))
 
-    def _inherit_cpuset(self, hierarchy: Hierarchy, name: str, group: Group) -> None:
+    def _inherit_cpuset(self, hierarchy: Hierarchy, name: str) -> None:
         """A new v1 cpuset is empty and takes no process: it starts with what its parent has, unless that is set anyway."""
         for which in ("cpuset.cpus", "cpuset.mems"):
-            if name == group.name and any(setting.option == which for setting in group.settings):
+            if (name, which) in self._cpusets:
                 continue
             parent = name.rpartition("/")[0]
-            while (hierarchy.tree, parent) in self._made:
-                parent = parent.rpartition("/")[0]
-            text = (self.seen.text(hierarchy, (parent + "/" if parent else "") + which) or "").strip()
+            text = self._cpusets.get((parent, which)) or (self.seen.text(hierarchy, (parent + "/" if parent else "") + which) or "").strip()
+            self._cpusets[name, which] = text
             if text:
                 self.grows.append(steps.WriteCore(hierarchy.tree, "%s/%s" % (name, which), None, text))
 
@@ -234,7 +209,7 @@ class _Planner:
         """Steps for every setting that differs, sorted by what takes and what gives."""
         taking: list[tuple[int, Step]] = []
         giving: list[tuple[int, Step]] = []
-        for setting in self._with_swap(group, new):
+        for setting in with_memsw(group, self.seen, new):
             before = None if setting.hierarchy in new else self.seen.now(setting, group.name)
             if before is None and not self._will_be_there(setting, group, new):
                 raise self._no_file(setting, group)
@@ -251,42 +226,6 @@ class _Planner:
             else:
                 self.shrinks.append((-group.depth, order, taker))
         self.grows += [step for _order, step in sorted(giving, key=lambda entry: entry[0])]
-
-    def _with_swap(self, group: Group, new: list[Hierarchy]) -> list[Setting]:
-        """The settings, with memory.memsw of v1 computed: it counts memory and swap together.
-
-        When memory.max alone is asked for, the swap allowance beside it stays what it is.
-        """
-        limit = next((setting for setting in group.settings if setting.option == "memory.max" and setting.hierarchy.version == 1), None)
-        swap = next((setting for setting in group.settings if setting.swap_only), None)
-        if swap is None:
-            if limit is None or limit.hierarchy in new:
-                return group.settings
-            now = self.seen.now(limit, group.name)
-            if now == limit.kept:
-                return group.settings
-            implied = Setting("memory.swap_max", "unchanged", limit.hierarchy, BY_OPTION["memory.swap_max"].v1[0], MAX, order=0)
-            both = self.seen.now(implied, group.name)
-            if both is None or both == MAX:
-                return group.settings
-            if now is None or now == MAX or limit.kept == MAX:
-                total = MAX
-            else:
-                total = str(int(limit.kept) + int(both) - int(now))
-            implied.value = implied.kept = total
-            return [*group.settings, implied]
-        kept = limit.kept if limit else None
-        if kept is None:
-            probe = Setting("memory.max", None, swap.hierarchy, BY_OPTION["memory.max"].v1[0], MAX)
-            kept = MAX if swap.hierarchy in new else self.seen.now(probe, group.name) or MAX
-        if swap.value == MAX:
-            swap.kept = MAX
-            return group.settings
-        if kept == MAX:
-            raise InvalidInput("group %s: memory.swap_max needs memory.max beside it: cgroup v1 limits memory and swap together" % group.name)
-        total = Setting(swap.option, swap.asked, swap.hierarchy, swap.file, str(int(kept) + int(swap.value)), order=swap.order).kept
-        combined = Setting(swap.option, swap.asked, swap.hierarchy, swap.file, total, order=swap.order)
-        return [combined if setting is swap else setting for setting in group.settings]
 
     def _will_be_there(self, setting: Setting, group: Group, new: list[Hierarchy]) -> bool:
         """Whether a file that is not there now will be when its turn comes, as far as that can be known."""
@@ -404,39 +343,3 @@ def _descendants(tree: Tree, group: str) -> list[str]:
         path = group + "/" + name
         found += [*_descendants(tree, path), path]
     return found
-
-
-def report(the_plan: GroupPlan, groups: list[Group]) -> list[dict[str, object]]:
-    """What was asked and what the kernel holds, or would hold, by option, in the vocabulary of v2.
-
-    the_plan: the last plan made: what it saw is what holds, what it has steps for is what would.
-    """
-    return [_report_one(the_plan.seen if not the_plan.steps else None, group) for group in groups]
-
-
-def _report_one(seen: Observation | None, group: Group) -> dict[str, object]:
-    asked: dict[str, object] = {}
-    effective: dict[str, str] = {}
-    rounded = []
-    for setting in group.settings:
-        now = seen.now(setting, group.name) if seen else None
-        value = setting.file.format.value(setting.kept if now is None else now)
-        if setting.option in asked and setting.file.name.startswith("cpu.cfs_"):  # a value that v1 keeps in two files
-            value = effective[setting.option] + " " + value
-        asked[setting.option] = setting.asked
-        effective[setting.option] = value
-    for setting in group.settings:
-        if setting.swap_only and effective[setting.option] != MAX:
-            limit = effective.get("memory.max")
-            effective[setting.option] = str(int(effective[setting.option]) - int(limit)) if limit not in (None, MAX) else setting.value
-        if effective[setting.option] != setting.value and setting.option not in rounded:
-            rounded.append(setting.option)
-    hierarchies = sorted(hierarchy.name for hierarchy in group.hierarchies)
-    return {
-        "name": group.name,
-        "state": "present" if group.present else "absent",
-        "hierarchies": hierarchies,
-        "asked": asked,
-        "effective": effective,
-        "rounded": rounded,
-    }
