@@ -42,6 +42,8 @@ _NOT_SETTINGS = {
     "memory.reclaim": "",
     "release_agent": "",
 }
+# Files with lines, of which the kernel reads the numbers without units ("rbps=10M" is 10 B/s to it).
+_LINES = {file.name: option for option, files in knobs.KEYED_FILES.items() for file in files}
 
 
 class Setting:
@@ -261,6 +263,8 @@ def _parse_files(group: Group, files: dict[str, Any], host: Host) -> None:
         if name in _NOT_SETTINGS:
             instead = _NOT_SETTINGS[name]
             raise InvalidInput("files: %s acts when it is written and keeps no setting" % name, hint="use %s" % instead if instead else "")
+        if name in _LINES:
+            raise InvalidInput("files: %s has a line for each device or resource" % name, hint="use the option %s" % _LINES[name])
         text = str(int(asked)) if isinstance(asked, bool) else str(asked)
         if not text.strip():
             raise InvalidInput("files: the value for %s is empty, which the kernel would read as 0 or as nothing" % name)

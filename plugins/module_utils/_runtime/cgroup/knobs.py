@@ -221,6 +221,7 @@ IO_MAX_V1 = {
 IO_LATENCY = File("io.latency", values.NestedLine(unlimited="0", absent="0"))
 RDMA_MAX = File("rdma.max", values.NestedLine())
 MISC_MAX = File("misc.max", values.Line())
+KEYED_FILES = {"io.max": [IO_MAX_V2, *IO_MAX_V1.values()], "io.latency": [IO_LATENCY], "rdma": [RDMA_MAX], "misc": [MISC_MAX]}
 
 
 def hugetlb_file(size: str, version: int) -> File:

@@ -305,10 +305,7 @@ class _Planner:
 
         So a limit of another controller, set later, holds for what runs in the group already.
         """
-        inside = {
-            hierarchy: [] if hierarchy in new else [int(pid) for pid in (self.seen.text(hierarchy, group.name + "/cgroup.procs") or "").split()]
-            for hierarchy in group.hierarchies
-        }
+        inside = {hierarchy: [] if hierarchy in new else steps.pids_in(hierarchy, group.name) for hierarchy in group.hierarchies}
         members = sorted({pid for pids in inside.values() for pid in pids} - set(group.processes))
         for hierarchy, pids in inside.items():
             if not pids:

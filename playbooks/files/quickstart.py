@@ -1,0 +1,177 @@
+# SPDX-FileCopyrightText: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the workloads of the quickstart do, from inside their containers; each command but the first prints JSON.
+
+    serve                  a steady service: wakes up a hundred times a second and keeps note of how late it was
+    lateness SECONDS       the worst that the service saw in that time
+    burn SECONDS WORKERS   use all the CPU time there is
+    hoard BYTES            use memory until there is that much of it, or until the kernel ends it
+    fork MOST              make processes until there are that many, or until the kernel refuses
+    write BYTES            write that much to the disk, past the page cache
+    look                   see what can be seen, and try what must not work
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import mmap
+import os
+import re
+import signal
+import socket
+import stat
+import sys
+import time
+
+NOTES = "/dev/shm/lateness"
+TICK = 0.01
+
+
+def serve():
+    os.mkdir(NOTES)
+    due = time.monotonic()
+    while True:
+        second, worst, ticks = int(due), 0.0, 0
+        while int(due) == second:
+            due += TICK
+            time.sleep(max(0.0, due - time.monotonic()))
+            late = time.monotonic() - due
+            worst, ticks = max(worst, late), ticks + 1
+            if late > 1:  # what was missed is not made up for
+                due += late
+        with open("%s/.new" % NOTES, "w", encoding="ascii") as file:
+            json.dump([ticks, worst], file)
+        os.rename("%s/.new" % NOTES, "%s/%d" % (NOTES, second))
+        for old in os.listdir(NOTES):
+            if old.isdigit() and int(old) < second - 60:
+                os.unlink("%s/%s" % (NOTES, old))
+
+
+def lateness(seconds):
+    now = int(time.monotonic())
+    notes = []
+    for name in os.listdir(NOTES):
+        if name.isdigit() and int(name) >= now - int(seconds):
+            with open("%s/%s" % (NOTES, name), encoding="ascii") as file:
+                notes.append(json.load(file))
+    return {"ticks": sum(ticks for ticks, _worst in notes), "worst": max([worst for _ticks, worst in notes] or [0.0])}
+
+
+def burn(seconds, workers):
+    started = time.monotonic()
+    end = started + float(seconds)
+    for _worker in range(int(workers)):
+        if os.fork() == 0:
+            while time.monotonic() < end:
+                pass
+            os._exit(0)
+    for _worker in range(int(workers)):
+        os.wait()
+    elapsed = time.monotonic() - started
+    used = os.times()
+    return {"seconds": elapsed, "share": (used.children_user + used.children_system) / elapsed}
+
+
+def hoard(most):
+    step = 1 << 20
+    have = 0
+    kept = []
+    while have < int(most):
+        memory = mmap.mmap(-1, step)
+        memory.write(b"x" * step)
+        kept.append(memory)
+        have += step
+        if have % (8 * step) == 0:
+            print(have, flush=True)
+    return {"bytes": have}
+
+
+def fork(most):
+    children = []
+    refused = ""
+    while len(children) < int(most):
+        try:
+            child = os.fork()
+        except OSError as error:
+            refused = errno.errorcode[error.errno]
+            break
+        if child == 0:
+            while True:
+                signal.pause()
+        children.append(child)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    return {"processes": len(children), "refused": refused}
+
+
+def write(size):
+    path = "/var/tmp/quickstart"
+    block = mmap.mmap(-1, 256 << 10)
+    left = int(size)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o600)
+    started = time.monotonic()
+    try:
+        while left > 0:
+            left -= os.write(file, block)
+        elapsed = time.monotonic() - started
+    finally:
+        os.close(file)
+        os.unlink(path)
+    return {"seconds": elapsed, "rate": int(size) / elapsed}
+
+
+def attempt(action):
+    """How an attempt ends: "done", or the kernel's refusal."""
+    try:
+        action()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "done"
+
+
+def mount():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"none", b"/mnt", b"tmpfs", 0, None):
+        raise OSError(ctypes.get_errno(), "mount")
+
+
+def look():
+    def inside(path):
+        try:
+            return sorted(os.listdir(path))
+        except OSError:
+            return []
+
+    try:
+        with open("/etc/shadow", encoding="utf-8") as file:
+            hashes = sum(len(line.split(":")[1]) > 3 for line in file)
+    except OSError:
+        hashes = 0
+    with open("/proc/net/dev", encoding="ascii") as file:
+        interfaces = re.findall(r"^ *([^ :|]+):", file.read(), re.MULTILINE)
+    with open("/proc/1/cmdline", encoding="utf-8", errors="replace") as file:
+        first = file.read().split("\0")
+    return {
+        "pid": os.getpid(),
+        "first": [word for word in first if "\n" not in word and word],
+        "processes": sum(name.isdigit() for name in os.listdir("/proc")),
+        "hostname": socket.gethostname(),
+        "interfaces": interfaces,
+        "password_hashes": hashes,
+        "host_keys": [name for name in inside("/etc/ssh") if name.startswith("ssh_host_") and not name.endswith(".pub")],
+        "homes": inside("/home") + inside("/root"),
+        "other_containers": inside("/var/lib/bulkhead") + inside("/run/bulkhead"),
+        "make_device": attempt(lambda: os.mknod("/tmp/quickstart", stat.S_IFBLK | 0o600, os.makedev(8, 0))),
+        "mount": attempt(mount),
+        "write_kernel": attempt(lambda: os.close(os.open("/proc/sys/kernel/hostname", os.O_WRONLY))),
+        "write_usr": attempt(lambda: os.close(os.open("/usr/quickstart-%s" % socket.gethostname(), os.O_WRONLY | os.O_CREAT))),
+    }
+
+
+if __name__ == "__main__":
+    commands = {function.__name__: function for function in (serve, lateness, burn, hoard, fork, write, look)}
+    print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))

@@ -1,0 +1,266 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The options of a container, written once: for one container, and again below the list of several."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import ModuleDocFragment as _Resources
+
+_OPTIONS = r"""
+state:
+  description:
+    - V(started), the container runs. One that runs with the same configuration is left alone; one that ended is started again, with its private files.
+    - V(stopped), it does not run; its private files, its log and what is known of its end stay. What does not exist is stopped.
+    - V(paused), it is there and frozen.
+    - V(absent), nothing of it is left, its private files and its log in the default directory included.
+  type: str
+  choices: [started, stopped, paused, absent]
+  default: started
+rootfs:
+  description:
+    - The root file system. Either the absolute path of a directory, used as it is, or V(host).
+    - V(host) composes a private root from the machine's own, so that no image is needed. The machine's C(/usr) (and C(/bin), C(/sbin), C(/lib*) where these are
+      directories of their own) appears as a private view that can be written to, and what is written is seen by this container only.
+    - With V(host), C(/etc) is a copy from the time of the start. It holds what an unprivileged user of the machine can read, and nothing else. Password hashes
+      (C(shadow)), host keys, sudo rules, private TLS keys, keytabs and VPN keys are left out, and so are C(/etc/bulkhead), C(/etc/fstab) and C(/etc/machine-id).
+      C(hostname), C(hosts) and C(resolv.conf) are the container's own.
+    - With V(host), everything else of the machine is not there at all. C(/home), C(/root), C(/srv), C(/opt), C(/mnt), C(/media), C(/var), C(/run) and C(/tmp) are
+      private and empty. C(/usr) is shown whole; secrets in it, or in C(/usr/local), are not hidden.
+    - To show more of the machine, use O(volumes). To hide more, use O(masked_paths).
+  type: str
+  default: host
+command:
+  description:
+    - What to run, as a list of words; text is split into words as a shell would, but no shell runs it.
+    - A name without a slash is looked up in the container's E(PATH).
+    - Required to make a container. When it is left out, the container that is there is started, paused or stopped as it is, and the other options are not looked at.
+  type: raw
+env:
+  description: Environment variables. Apart from these there are E(PATH), E(HOME) of the user, and E(container) with the value V(bulkhead), and none of the machine's.
+  type: dict
+cwd:
+  description: The working directory. It must be there.
+  type: str
+  default: /
+user:
+  description:
+    - Who runs the command, as V(user) or V(user:group), each a name or a number. Names are looked up in the container's own C(/etc/passwd) and C(/etc/group).
+    - A user other than root has no capabilities.
+  type: str
+  default: "0"
+groups:
+  description: Supplementary groups in addition to those that the container's C(/etc/group) gives the user, names or numbers.
+  type: list
+  elements: str
+umask:
+  description: The file mode creation mask, in octal.
+  type: str
+  default: "022"
+hostname:
+  description: The host name inside. Made from O(name) when it is left out.
+  type: str
+network:
+  description: The network.
+  type: dict
+  suboptions:
+    mode:
+      description: V(none), a network of its own with nothing but the loopback interface; V(host), the machine's network.
+      type: str
+      choices: [none, host]
+      default: none
+volumes:
+  description:
+    - Files and directories of the machine that are shown inside, as C(source:destination) or C(source:destination:options).
+    - Options are V(ro), V(rw), and V(suid), V(dev) and V(noexec); by default a volume can be written to, with V(nosuid) and V(nodev). Mounts below the source come
+      along, and V(ro) holds for them too.
+    - The destination is made when it is missing. It is resolved inside the root file system, whatever links there are in it.
+  type: list
+  elements: str
+tmpfs:
+  description: File systems in memory, by destination; the value holds options such as V(size=64m,mode=1777), or nothing.
+  type: dict
+mounts:
+  description: The same as O(volumes) and O(tmpfs), one dictionary each.
+  type: list
+  elements: dict
+  suboptions:
+    type:
+      description: What to mount.
+      type: str
+      choices: [bind, tmpfs]
+      default: bind
+    source:
+      description: The file or directory of the machine, for V(bind).
+      type: str
+    destination:
+      description: Where it appears.
+      type: str
+      required: true
+    options:
+      description: Mount options, as in O(volumes) and O(tmpfs); V(bind) instead of the default V(rbind) leaves out the mounts below the source.
+      type: list
+      elements: str
+readonly:
+  description: Whether the root file system is read-only. Volumes, C(/dev/shm) and O(tmpfs) are not affected.
+  type: bool
+  default: false
+masked_paths:
+  description: >-
+    Paths that are hidden, in addition to those that always are (C(/proc/acpi), C(/proc/kcore), C(/proc/keys), C(/proc/latency_stats), C(/proc/sched_debug),
+    C(/proc/scsi), C(/proc/timer_list), C(/proc/timer_stats), C(/sys/dev/block), C(/sys/devices/virtual/powercap), C(/sys/firmware), C(/sys/fs/selinux)).
+  type: list
+  elements: str
+readonly_paths:
+  description: >-
+    Paths that are read-only, in addition to those that always are (C(/proc/asound), C(/proc/bus), C(/proc/fs), C(/proc/irq), C(/proc/sys), C(/proc/sysrq-trigger),
+    and all of C(/sys)).
+  type: list
+  elements: str
+devices:
+  description:
+    - Devices that are made below C(/dev) and allowed, in addition to the usual C(null), C(zero), C(full), C(random), C(urandom), C(tty) and terminals.
+  type: list
+  elements: dict
+  suboptions:
+    path:
+      description: The path inside, below C(/dev); the device of the machine under this path is taken, unless its type and numbers are given.
+      type: str
+      required: true
+    type:
+      description: V(b) for a block device, V(c) for a character device.
+      type: str
+      choices: [b, c]
+    major:
+      description: The major number.
+      type: int
+    minor:
+      description: The minor number.
+      type: int
+    access:
+      description: What is allowed, of V(r) read, V(w) write and V(m) make.
+      type: str
+      default: rwm
+    mode:
+      description: The mode of the file, in octal.
+      type: str
+    uid:
+      description: The owner.
+      type: int
+    gid:
+      description: The group.
+      type: int
+sysctls:
+  description: Kernel parameters of the container's own namespaces (C(net.*) with a network of its own, C(fs.mqueue.*), and those of System V IPC).
+  type: dict
+capabilities:
+  description:
+    - Changes to the capabilities that are kept, which by default are CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, NET_BIND_SERVICE, SETFCAP, SETGID, SETPCAP, SETUID and
+      SYS_CHROOT.
+    - With SYS_ADMIN, SYS_PTRACE, SYS_MODULE, SYS_RAWIO or MKNOD a container is not confined any more.
+  type: dict
+  suboptions:
+    add:
+      description: Capabilities to keep in addition; V(ALL) for all.
+      type: list
+      elements: str
+    drop:
+      description: Capabilities to drop; V(ALL) for all. Dropping a capability by name wins over adding it.
+      type: list
+      elements: str
+no_new_privileges:
+  description: Whether programs with the set-user-ID bit or file capabilities give nothing.
+  type: bool
+  default: true
+rlimits:
+  description: Resource limits of the process, by name (V(nofile), V(nproc), V(core), ...), as one value for both or a dictionary with C(soft) and C(hard).
+  type: dict
+oom_score_adj:
+  description: How likely the kernel is to kill it when the machine is out of memory, from -1000 to 1000.
+  type: int
+cgroup_parent:
+  description: The control group below which the container's own group is made, with the container's name.
+  type: str
+  default: bulkhead
+@RESOURCES@
+restart_policy:
+  description:
+    - What happens when the container ends by itself. V(no), nothing; V(on-failure) or V(on-failure:N), it is started again after a status other than 0, at most N
+      times; V(always) and V(unless-stopped), it is started again whatever the status.
+    - Between starts there is a pause, from 0.1 seconds doubling up to a minute.
+  type: str
+  default: "no"
+log:
+  description: Where the output goes.
+  type: dict
+  suboptions:
+    path:
+      description: The file; V(none) for nowhere. By default the container's name with C(.log) in C(/var/log/bulkhead).
+      type: str
+    max_size:
+      description: How large the file may become. Then it is put aside with a number.
+      type: raw
+      default: 16M
+    max_files:
+      description: How many files there are at most, the current one included.
+      type: int
+      default: 2
+stop_signal:
+  description: The signal that asks the container to end, by name or number.
+  type: str
+  default: TERM
+stop_timeout:
+  description: How many seconds it may take, before it is killed.
+  type: int
+  default: 10
+wait:
+  description:
+    - Wait until the container has ended, and return its exit status and its output. The task fails when the status is not 0.
+    - For jobs. As a job that has ended does not run, every run of the task starts it again.
+  type: bool
+  default: false
+"""
+
+_NAME = """
+name:
+  description: The name of the container. It is also the name of its control group, of its directories and, unless O(hostname) says otherwise, its host name.
+  type: str
+"""
+
+
+def _resources() -> str:
+    """The options of a control group, one level down, with references to them adjusted."""
+    text = _Resources.DOCUMENTATION.partition("options:\n")[2]
+    text = re.sub(r"O\((memory|cpu|cpuset|io|pids|hugetlb|rdma|misc|devices|files)", r"O(resources.\1", text)
+    text = text.replace(" unless O(force=true)", "").replace("RV(groups[].", "RV(containers[].")
+    head = (
+        "resources:\n"
+        "  description:\n"
+        "    - Limits, with the options of M(bulkhead.linux.cgroup_group). They are changed in place while the container runs.\n"
+        "    - Lifting a limit by leaving it out makes the container anew; V(max) lifts it in place.\n"
+        "  type: dict\n"
+        "  suboptions:\n"
+    )
+    return head + textwrap.indent(textwrap.dedent(text), "    ")
+
+
+_ALL = _OPTIONS.replace("@RESOURCES@\n", _resources())
+
+
+class ModuleDocFragment:
+    """One container, or a list of them."""
+
+    DOCUMENTATION = (
+        "options:\n"
+        + textwrap.indent(_NAME.rstrip() + "\n" + _ALL.lstrip("\n"), "  ")
+        + "  containers:\n"
+        + "    description: Several containers in one call, each with the options above; they are validated as a whole, and all are started or none.\n"
+        + "    type: list\n"
+        + "    elements: dict\n"
+        + "    suboptions:\n"
+        + textwrap.indent(_NAME.rstrip() + "\n  required: true\n" + _ALL.lstrip("\n"), "      ")
+    )

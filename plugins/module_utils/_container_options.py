@@ -1,0 +1,72 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# This is private to the collection: it may change at any time without notice.
+
+"""The options of a container, as Ansible's argument spec; what they mean is in the runtime."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ._cgroup_options import RESOURCES
+
+_TEXTS: dict[str, t.Any] = {"type": "list", "elements": "str"}
+
+CONTAINER: dict[str, t.Any] = {
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": ["started", "stopped", "paused", "absent"], "default": "started"},
+    "rootfs": {"type": "str", "default": "host"},
+    "command": {"type": "raw"},
+    "env": {"type": "dict"},
+    "cwd": {"type": "str", "default": "/"},
+    "user": {"type": "str", "default": "0"},
+    "groups": _TEXTS,
+    "umask": {"type": "str", "default": "022"},
+    "hostname": {"type": "str"},
+    "network": {"type": "dict", "options": {"mode": {"type": "str", "choices": ["none", "host"], "default": "none"}}},
+    "volumes": _TEXTS,
+    "tmpfs": {"type": "dict"},
+    "mounts": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "type": {"type": "str", "choices": ["bind", "tmpfs"], "default": "bind"},
+            "source": {"type": "str"},
+            "destination": {"type": "str", "required": True},
+            "options": _TEXTS,
+        },
+    },
+    "readonly": {"type": "bool", "default": False},
+    "masked_paths": _TEXTS,
+    "readonly_paths": _TEXTS,
+    "devices": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "path": {"type": "str", "required": True},
+            "type": {"type": "str", "choices": ["b", "c"]},
+            "major": {"type": "int"},
+            "minor": {"type": "int"},
+            "access": {"type": "str", "default": "rwm"},
+            "mode": {"type": "str"},
+            "uid": {"type": "int"},
+            "gid": {"type": "int"},
+        },
+    },
+    "sysctls": {"type": "dict"},
+    "capabilities": {"type": "dict", "options": {"add": _TEXTS, "drop": _TEXTS}},
+    "no_new_privileges": {"type": "bool", "default": True},
+    "rlimits": {"type": "dict"},
+    "oom_score_adj": {"type": "int"},
+    "cgroup_parent": {"type": "str", "default": "bulkhead"},
+    "resources": {"type": "dict", "options": RESOURCES},
+    "restart_policy": {"type": "str", "default": "no"},
+    "log": {
+        "type": "dict",
+        "options": {"path": {"type": "str"}, "max_size": {"type": "raw", "default": "16M"}, "max_files": {"type": "int", "default": 2}},
+    },
+    "stop_signal": {"type": "str", "default": "TERM"},
+    "stop_timeout": {"type": "int", "default": 10},
+    "wait": {"type": "bool", "default": False},
+}

@@ -1,0 +1,281 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""A further command in a running container.
+
+Two processes are made for it. The first joins the container's namespaces and gives up every privilege that the container
+does not have, but is itself never inside the container's process namespace, so nobody there can see or trace it. Only then
+it makes the second one, as the helper's child, which is born inside, joins the control groups and executes the command. So
+what a container with CAP_SYS_PTRACE could catch in the moment before the execution holds nothing that it has not already.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from ..errors import BulkheadError
+from ..kernel import syscalls
+from . import devices, launch, process, state, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .monitor import Supervisor
+
+_NAMESPACES = (
+    syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWCGROUP
+)
+
+
+class _Command:
+    """One command that runs."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.request = request
+        self.id: int = request["id"]
+        self.pid = 0
+        self.pidfd = -1
+        self.errors = -1
+        self.first = 0
+        self.streams: dict[int, int] = {}
+        self.input = -1
+        self.to_write: bytes = request["stdin"] or b""
+
+
+class Commands:
+    """The commands of one module call, watched by the helper's loop."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        self.by_fd: dict[int, _Command] = {}
+
+    def _watch(self, fd: int, command: _Command, events: int = select.POLLIN) -> None:
+        self.by_fd[fd] = command
+        self.supervisor.poll.register(fd, events)
+
+    def _close(self, fd: int) -> None:
+        if fd in self.by_fd:
+            del self.by_fd[fd]
+            self.supervisor.poll.unregister(fd)
+        os.close(fd)
+
+    def start(self, request: dict[str, Any]) -> None:
+        """Begin to run a command."""
+        command = _Command(request)
+        progress = launch.Progress()
+        try:
+            self._start(command, progress)
+        except (OSError, BulkheadError) as error:
+            self.supervisor.tell({"event": "failed", "id": command.id, "error": launch.failure(request["config"]["name"], launch.describe(progress, error))})
+
+    def _start(self, command: _Command, progress: launch.Progress) -> None:
+        request = command.request
+        inherited: list[int] = []
+        try:
+            progress.doing("finding the container's first process", str(request["pid"]))
+            target = syscalls.pidfd_open(request["pid"])
+            inherited.append(target)
+            if state.start_time(request["pid"]) != request["start"]:
+                raise BulkheadError("the container's first process is gone")
+            progress.doing("opening the control groups", "")
+            groups = []
+            for path in [path + "/tasks" for path in request["v1"]] + ([request["v2"] + "/cgroup.procs"] if request["v2"] else []):
+                groups.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+            inherited += groups
+            errors, errors_in = os.pipe2(os.O_CLOEXEC)
+            pids, pids_in = os.pipe2(os.O_CLOEXEC)
+            inherited += [errors_in, pids_in]
+            command.errors = errors
+            if request["detach"]:
+                null = devices.open_null_of_machine()
+                inherited.append(null)
+                streams = [null, null, null]
+            else:
+                stdin, command.input = os.pipe2(os.O_CLOEXEC)
+                stdout, stdout_in = os.pipe2(os.O_CLOEXEC)
+                stderr, stderr_in = os.pipe2(os.O_CLOEXEC)
+                inherited += [stdin, stdout_in, stderr_in]
+                streams = [stdin, stdout_in, stderr_in]
+                command.streams = {stdout: 1, stderr: 2}
+            privileges = process.Privileges(request["config"])
+            command.first = os.fork()
+            if command.first == 0:
+                _join(request, target, groups, streams, errors_in, pids_in, privileges)
+        finally:
+            for fd in inherited:
+                os.close(fd)
+        # The number comes when the second process is made; the pipe closes without one when that failed.
+        number = os.read(pids, 32)
+        os.close(pids)
+        os.waitpid(command.first, 0)
+        if number:
+            command.pid = int(number)
+            command.pidfd = syscalls.pidfd_open(command.pid)
+            self._watch(command.pidfd, command)
+        self._watch(errors, command)
+        for fd in command.streams:
+            os.set_blocking(fd, False)
+            self._watch(fd, command)
+        if command.input >= 0:
+            os.set_blocking(command.input, False)
+            self._feed(command)
+
+    def _feed(self, command: _Command) -> None:
+        """Give the command more of its input; close it at its end."""
+        try:
+            while command.to_write:
+                command.to_write = command.to_write[os.write(command.input, command.to_write) :]
+        except BlockingIOError:
+            if command.input not in self.by_fd:
+                self._watch(command.input, command, select.POLLOUT)
+            return
+        except BrokenPipeError:
+            pass
+        self._close(command.input)
+        command.input = -1
+
+    def _drain(self, command: _Command, fd: int) -> None:
+        """What the command wrote to one stream, on to the module."""
+        while fd in command.streams:
+            try:
+                data = os.read(fd, 65536)
+            except BlockingIOError:
+                return
+            if data:
+                self.supervisor.tell({"event": "output", "id": command.id, "stream": command.streams[fd], "data": data})
+            else:
+                del command.streams[fd]
+                self._close(fd)
+
+    def handle(self, fd: int) -> None:
+        """Something happened on a descriptor of a command."""
+        command = self.by_fd.get(fd)
+        if command is None:
+            return
+        if fd == command.input:
+            self._feed(command)
+        elif fd in command.streams:
+            self._drain(command, fd)
+        elif fd == command.errors:
+            data = os.read(fd, 65536)
+            self._close(fd)
+            command.errors = -1
+            if data:
+                self._finish(command, {"event": "failed", "error": launch.failure(command.request["config"]["name"], data)})
+            elif not command.pid:
+                self._finish(command, {"event": "failed", "error": {"problem": "the command's process could not be made"}})
+            elif command.request["detach"]:
+                self._finish(command, {"event": "running", "pid": command.pid}, reap=False)
+        elif fd == command.pidfd and command.errors < 0:
+            self._finish(command, {"event": "ended"})
+        elif fd == command.pidfd:
+            self.handle(command.errors)
+
+    def _finish(self, command: _Command, message: dict[str, Any], reap: bool = True) -> None:
+        if command.pid and reap:
+            _pid, status = os.waitpid(command.pid, 0)
+            message.setdefault("rc", 128 + (status & 0x7F) if status & 0x7F else status >> 8)
+        # A process that the command left behind may hold the streams open for ever: what is there now is all.
+        for fd in list(command.streams):
+            self._drain(command, fd)
+            if fd in command.streams:
+                del command.streams[fd]
+                self._close(fd)
+        for fd in (command.input, command.pidfd, command.errors):
+            if fd >= 0:
+                self._close(fd)
+        message["id"] = command.id
+        self.supervisor.tell(message)
+
+    def kill(self, identifier: int) -> None:
+        """End a command and its session: its time is up."""
+        for command in set(self.by_fd.values()):
+            if command.id == identifier and command.pid:
+                # It leads a process group of its own, and its number stays its own until it is reaped here.
+                for target in (-command.pid, command.pid):
+                    try:
+                        os.kill(target, launch.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+
+
+def _join(request: dict[str, Any], target: int, groups: list[int], streams: list[int], errors: int, pids: int, privileges: process.Privileges) -> None:
+    """The first process: into the container and out of all privileges. Never returns."""
+    progress = launch.Progress()
+    try:
+        config = request["config"]
+        helper_pipe = errors
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
+        progress.doing("joining the namespaces", str(request["pid"]))
+        syscalls.setns(target, _NAMESPACES)
+        os.chdir("/")
+        progress.doing("looking up the user", config["user"])
+        user = process.find_user(config["user"], config["groups"])
+        env = launch.environment(config, user)
+        progress.doing("opening the standard streams", "")
+        for number, fd in enumerate(streams):
+            if not request["detach"]:
+                os.fchown(fd, user.uid, user.gid)
+            os.dup2(fd, number)
+        if request["detach"]:
+            _use_container_null()
+        launch.become_user(config, user, privileges, helper_pipe, progress)
+        progress.doing("making the process", "")
+        pid, _pidfd = syscalls.clone3(syscalls.CLONE_PARENT)
+        if pid:
+            os.write(pids, b"%d" % pid)
+            os._exit(0)
+        progress.doing("joining the control groups", "")
+        for fd in groups:
+            os.write(fd, b"0")
+        os.setsid()
+        if not request["detach"]:
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
+        progress.doing("executing the command %r" % config["command"][0], config["command"][0])
+        process.execute(config["command"], env)
+    except BaseException as error:
+        try:
+            os.write(errors, launch.describe(progress, error))
+        except BaseException:
+            pass
+    os._exit(launch.FAILED)
+
+
+def _use_container_null() -> None:
+    """A detached command keeps its streams: the container's own null device, if it is one, and not the machine's."""
+    fd = os.open("/dev/null", os.O_RDWR | os.O_NOFOLLOW | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if os.fstat(fd).st_rdev != os.makedev(1, 3):
+        raise BulkheadError("/dev/null in the container is not the null device", target="/dev/null")
+    for number in range(3):
+        os.dup2(fd, number)
+
+
+def run(control: int, request: dict[str, Any], timeout: float | None) -> dict[str, Any]:
+    """The module's side of one command: {rc, stdout, stderr} as bytes, or {pid} where it is detached, or {error}."""
+    wire.send(control, request)
+    output: dict[int, list[bytes]] = {1: [], 2: []}
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    timed_out = False
+    while True:
+        wait = None if deadline is None or timed_out else max(0, int((deadline - time.monotonic()) * 1000))
+        if not poll.poll(wait):
+            timed_out = True
+            wire.send(control, {"do": "kill", "id": request["id"]})
+            continue
+        message = wire.receive(control)
+        if message is None:
+            raise BulkheadError("the helper that runs commands in containers ended unexpectedly")
+        if message["event"] == "output":
+            output[message["stream"]].append(message["data"])
+        elif message["event"] == "failed":
+            return {"error": message["error"]}
+        elif message["event"] == "running":
+            return {"pid": message["pid"]}
+        elif message["event"] == "ended":
+            return {"rc": message["rc"], "stdout": b"".join(output[1]), "stderr": b"".join(output[2]), "timed_out": timed_out}

@@ -1,0 +1,116 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The helper: the one process that a module call starts to make containers and to run commands in them.
+
+It runs from the packed core, on a read-only interpreter, without anything of Ansible in its memory; it cannot be traced or
+looked into (PR_SET_DUMPABLE), and it dies with the module. What it needs is imported before its first request, and then
+importing is made impossible: its children look at file systems that belong to containers, and must never load code from
+there.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import sys
+
+from ..kernel import syscalls
+from . import execute, launch, monitor, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# The module's end of the socket is this descriptor; everything else that it had open is closed.
+CONTROL = 3
+
+
+def seal_imports() -> None:
+    """From here on, nothing is ever loaded."""
+    # The codecs that os.fsencode() and str.encode() look up on their first use.
+    for codec in ("utf-8", "ascii", "latin-1"):
+        "".encode(codec).decode(codec)
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
+    sys.path.clear()
+    sys.path_importer_cache.clear()
+
+
+def main(parent: int) -> int:
+    """Serve the module with this process id until it closes the socket."""
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
+    if os.getppid() != parent:
+        return 1  # the module died before the line above
+    syscalls.close_range(CONTROL + 1)
+    os.set_inheritable(CONTROL, False)
+    os.chdir("/")
+    seal_imports()
+    # What is there now stays: the collector must not touch it, so that the copies of this process share its memory.
+    gc.disable()
+    gc.freeze()
+    wire.send(CONTROL, {"event": "ready", "pid": os.getpid()})
+    Helper().run()
+    return 0
+
+
+class Helper:
+    """The requests of one module call."""
+
+    def __init__(self) -> None:
+        self.commit, self._commit_in = os.pipe2(os.O_CLOEXEC)
+        self.supervisor = monitor.Supervisor(CONTROL, -1)
+        self.supervisor.poll.register(CONTROL, select.POLLIN)
+        self.commands = execute.Commands(self.supervisor)
+
+    def run(self) -> None:
+        module_there = True
+        while module_there or self.supervisor.watched:
+            for fd in self.supervisor.step():
+                if fd != CONTROL:
+                    self.commands.handle(fd)
+                    continue
+                request = wire.receive(CONTROL)
+                if request is not None:
+                    self._serve(request)
+                    continue
+                module_there = False
+                self.supervisor.poll.unregister(CONTROL)
+                self.supervisor.control = -1
+                if not self.supervisor.committed:
+                    # The kernel kills what was begun.
+                    return
+
+    def _serve(self, request: dict[str, Any]) -> None:
+        verb = request["do"]
+        if verb == "start":
+            if request["spec"]["wait"]:
+                self.supervisor.start(monitor.Watched(request["spec"]))
+            else:
+                self._start_monitor(request["spec"])
+        elif verb == "commit":
+            os.write(self._commit_in, b"1")
+            self.supervisor.on_commit()
+            wire.send(CONTROL, {"event": "done"})
+        elif verb == "exec":
+            self.commands.start(request)
+        elif verb == "kill":
+            self.commands.kill(request["id"])
+
+    def _start_monitor(self, spec: dict[str, Any]) -> None:
+        helper = os.getpid()
+        if os.fork():
+            return
+        try:
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
+            if os.getppid() == helper:
+                os.close(self._commit_in)
+                for fd in self.supervisor.by_fd:
+                    os.close(fd)
+                syscalls.set_name("bulkhead-monitor")
+                monitor.monitor(spec, CONTROL, self.commit)
+        finally:
+            os._exit(0)

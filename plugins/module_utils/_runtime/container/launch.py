@@ -1,0 +1,202 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The start of a container: one clone3(2), and what the new process does until it is the container's command.
+
+The new process makes its own mounts, devices and limits and gives up its privileges in a fixed order. Whatever fails there
+comes back through a pipe that closes by itself when the command is executed: an empty pipe is success.
+"""
+
+from __future__ import annotations
+
+import errno
+import marshal
+import os
+import select
+
+from ..errors import BulkheadError
+from ..kernel import network, syscalls
+from . import devices, process, rootfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_NAMESPACES = syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+SIGKILL = 9
+# The exit status of a first process that could not become the command.
+FAILED = 127
+
+
+class Progress:
+    """Which step the new process is at, for the error."""
+
+    def __init__(self) -> None:
+        self.step = ""
+        self.target = ""
+
+    def doing(self, step: str, target: str) -> None:
+        self.step = step
+        self.target = target
+
+
+class Started:
+    """A first process that is on its way to become the command.
+
+    errors: the pipe on which a failure would come; output: what the command writes, -1 for nothing.
+    """
+
+    def __init__(self, pid: int, pidfd: int, errors: int, output: int) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.errors = errors
+        self.output = output
+
+
+def failure(name: str, data: bytes) -> dict[str, Any]:
+    """The facts of an error that came through the pipe, as BulkheadError takes them."""
+    facts: dict[str, Any] = marshal.loads(data)
+    facts["problem"] = "container %s: %s" % (name, facts["problem"])
+    return facts
+
+
+def describe(progress: Progress, error: BaseException) -> bytes:
+    """An error of the new process as data."""
+    if isinstance(error, BulkheadError):
+        facts = {"problem": error.problem, "target": error.target, "value": error.value, "errno": error.errno, "kernel": error.kernel, "hint": error.hint}
+    else:
+        number = error.errno if isinstance(error, OSError) and error.errno else 0
+        where = (str(error.filename) if isinstance(error, OSError) and error.filename else "") or progress.target
+        problem = "%s failed%s" % (progress.step, " for " + where if where else "")
+        facts = {"problem": problem, "target": where, "value": None, "errno": number, "kernel": "" if number else repr(error), "hint": _hint(progress, number)}
+    return marshal.dumps(facts, 2)
+
+
+def _hint(progress: Progress, number: int) -> str:
+    if progress.step.startswith("executing"):
+        if number == errno.ENOENT:
+            return "there is no such program in the container, or not the interpreter or loader that it names"
+        if number == errno.EACCES:
+            return "the file is not executable for the container's user"
+        if number == errno.ENOEXEC:
+            return "the file is neither a program of this machine's architecture nor a script with a #! line"
+    if number == errno.ENOSYS:
+        return "containers need Linux 5.12 or newer"
+    if number == errno.EPERM:
+        return "containers need root with all capabilities; something around this machine (a container, a security module) forbids it"
+    return ""
+
+
+def start(spec: dict[str, Any], progress: Progress) -> Started:
+    """Begin to start a container; it runs when its error pipe has closed empty."""
+    config = spec["config"]
+    opened: list[int] = []
+    try:
+        progress.doing("opening the control groups", spec["group"])
+        # A lone thread that writes 0 to "tasks" moves itself without the lock that every fork on the machine takes to write
+        # a process id to "cgroup.procs" (cgroup_procs_write_start(), kernel/cgroup/cgroup.c).
+        for path in spec["v1"]:
+            opened.append(os.open(path + "/tasks", os.O_WRONLY | os.O_CLOEXEC))
+        v2 = os.open(spec["v2"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if spec["v2"] else -1
+        if v2 >= 0:
+            opened.append(v2)
+        null = devices.open_null_of_machine()
+        opened.append(null)
+        output, output_in = os.pipe2(os.O_CLOEXEC) if config["log"]["path"] else (-1, -1)
+        if output_in >= 0:
+            opened.append(output_in)
+        errors, errors_in = os.pipe2(os.O_CLOEXEC)
+        opened.append(errors_in)
+        privileges = process.Privileges(config)
+        progress.doing("making the namespaces", "")
+        flags = _NAMESPACES | (syscalls.CLONE_NEWNET if config["network"]["mode"] == "none" else 0)
+        pid, pidfd = syscalls.clone3(flags, v2)
+        if pid == 0:
+            _become(spec, opened[: len(spec["v1"])], null, output_in, errors_in, privileges)
+    finally:
+        for fd in opened:
+            os.close(fd)
+    return Started(pid, pidfd, errors, output)
+
+
+def _become(spec: dict[str, Any], groups: list[int], null: int, output: int, errors: int, privileges: process.Privileges) -> None:
+    """The new process, from its birth to its command. Never returns."""
+    progress = Progress()
+    try:
+        _prepare(spec, groups, null, output, errors, privileges, progress)
+    except BaseException as error:
+        try:
+            os.write(errors, describe(progress, error))
+        except BaseException:
+            pass
+    os._exit(FAILED)
+
+
+def _prepare(spec: dict[str, Any], groups: list[int], null: int, output: int, errors: int, privileges: process.Privileges, progress: Progress) -> None:
+    config = spec["config"]
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, SIGKILL)
+    os.umask(0)  # the modes of what is made are those that are said
+    progress.doing("joining the control groups", spec["group"])
+    for fd in groups:
+        os.write(fd, b"0")
+    # From here on the groups that it is in are the roots of what it sees of the hierarchies.
+    syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+    progress.doing("setting oom_score_adj", "/proc/self/oom_score_adj")
+    process.set_oom_score(config["oom_score_adj"])
+    if config["network"]["mode"] == "none":
+        progress.doing("bringing up the loopback interface", "lo")
+        network.set_up("lo")
+    progress.doing("setting the host name", config["hostname"])
+    syscalls.sethostname(config["hostname"])
+    root = rootfs.build(spec, progress)
+    progress.doing("looking up the user", config["user"])
+    user = process.find_user(config["user"], config["groups"], root)
+    progress.doing("opening the standard streams", "/dev/null")
+    own_null = devices.open_null(root)
+    for number, fd in enumerate((own_null, output if output >= 0 else own_null, output if output >= 0 else own_null)):
+        os.dup2(fd, number)
+    if output >= 0:
+        # So that a program of another user can open /dev/stdout.
+        os.fchown(output, user.uid, user.gid)
+    os.set_inheritable(errors, False)
+    progress.doing("entering the root file system", "/")
+    rootfs.enter(root)
+    os.setsid()
+    progress.doing("making a keyring for the session", "")
+    try:
+        syscalls.join_session_keyring("bulkhead." + config["name"])
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):  # a kernel without keys, a sandbox that hides them
+            raise
+    become_user(config, user, privileges, errors, progress)
+    env = environment(config, user)
+    progress.doing("executing the command %r" % config["command"][0], config["command"][0])
+    process.execute(config["command"], env)
+
+
+def become_user(config: dict[str, Any], user: process.User, privileges: process.Privileges, errors: int, progress: Progress) -> None:
+    """Limits, directory, user and capabilities; the same for a container's first process and for one that is added."""
+    progress.doing("setting resource limits", "")
+    process.set_limits(config["rlimits"])
+    os.umask(config["umask"])
+    progress.doing("changing to the working directory", config["cwd"])
+    process.change_directory(config["cwd"])
+    # All that is still open, the error pipe too, closes with the execution of the command (CVE-2024-21626).
+    syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
+    process.default_signals()
+    progress.doing("dropping privileges", "")
+    privileges.drop(user)
+    # A change of user has cleared it. If whoever supervises died before this line, the other end of the pipe is closed.
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, SIGKILL)
+    poll = select.poll()
+    poll.register(errors, 0)
+    if poll.poll(0):
+        os._exit(FAILED)
+
+
+def environment(config: dict[str, Any], user: process.User) -> dict[str, str]:
+    """What was asked for, and the few variables that every program may count on."""
+    env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": user.home, "container": "bulkhead"}
+    env.update(config["env"])
+    return env

@@ -1,0 +1,439 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""From desired containers to the steps that make them so: what changes in place, what is made anew, what goes."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ..cgroup.group import Group
+from ..cgroup.host import Host
+from ..cgroup.planning import GroupPlan, plan_groups
+from ..cgroup.report import report as report_groups
+from ..cgroup.steps import Freeze, is_frozen
+from ..errors import BulkheadError, InvalidInput
+from ..kernel.files import read_text
+from ..plan import Plan, Step
+from ..plan import apply as apply_plan
+from . import base, config, groups, locks, state, steps
+from .log import tail
+from .paths import Paths
+from .wire import to_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LIVE = ("running", "paused", "restarting")
+_OUTPUT = 64 << 10
+
+
+class Container:
+    """One container as it is desired.
+
+    config: the whole configuration; None when only the name was given, and the container stays what it is.
+    """
+
+    def __init__(self, name: str, wanted: str, settings: dict[str, Any] | None, resources: dict[str, Any], wait: bool) -> None:
+        self.name = name
+        self.wanted = wanted
+        self.config = settings
+        self.resources = resources
+        self.wait = wait
+        self.group: Group | None = None
+        self.seen = Seen(name)
+
+
+class Seen:
+    """One container as it is.
+
+    phase: absent, broken (left behind by a run or monitor that was killed), stopped, restarting, running, paused.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.phase = "absent"
+        self.record: dict[str, Any] | None = None
+        self.resources: str | None = None
+        self.has_files = False
+        self.has_group = False
+
+
+def look(name: str, paths: Paths, host: Host) -> Seen:
+    """A container as the record and the kernel show it."""
+    seen = Seen(name)
+    seen.record = record = state.read(paths.state(name))
+    seen.has_files = os.path.isdir(paths.own(name)) or os.path.isdir(steps.aside(paths.own(name)))
+    if record is None:
+        return seen
+    seen.resources = read_text(paths.state(name) + "/resources.json")
+    group = str(record.get("cgroup") or "")
+    seen.has_group = bool(group) and groups.exists(group, host)
+    status, monitored = record["status"], state.is_alive(record.get("monitor"))
+    alive = state.is_alive({"pid": int(record.get("pid") or 0), "start": int(record.get("start") or 0)})
+    if record.get("damaged") or not group:
+        seen.phase = "broken"
+    elif status == "running" and alive and monitored:
+        seen.phase = "paused" if is_frozen(host.hierarchy_of("freezer"), group) else "running"
+    elif status == "running" and not alive and monitored:
+        # It ended this moment, and its monitor is about to write so.
+        steps.wait_for_monitor(paths.state(name), record)
+        return look(name, paths, host)
+    elif status == "stopped":
+        restarts = monitored and not record.get("shared_monitor") and not os.path.exists(paths.state(name) + "/" + state.STOPPING)
+        seen.phase = "restarting" if restarts else "stopped"
+    else:
+        seen.phase = "broken"
+    return seen
+
+
+class ContainerPlan(Plan):
+    """A plan with what was seen of the groups when it was made."""
+
+    groups: GroupPlan | None = None
+
+
+class Lifecycle:
+    """The containers of one module call."""
+
+    def __init__(self, paths: Paths | None = None) -> None:
+        self.paths = paths or Paths()
+        self.host = Host.observe()
+        self.call = steps.Call(self.paths, self.host)
+        self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
+        self._fingerprint = ""
+
+    # What is desired
+
+    def parse(self, options: dict[str, Any]) -> Container:
+        """A desired container from a module's options; writes nothing."""
+        name = config.parse_name(options.get("name"))
+        wanted = options.get("state") or "started"
+        wait = bool(options.get("wait"))
+        if options.get("command") is None:
+            container = Container(name, wanted, None, {}, wait)
+        else:
+            settings = config.parse(options, self.paths.log)
+            resources = settings.pop("resources")
+            if wait and settings["restart_policy"]["name"] not in ("no", "on-failure"):
+                raise InvalidInput("container %s: with restart_policy %s there is no end to wait for" % (name, settings["restart_policy"]["name"]))
+            container = Container(name, wanted, settings, resources, wait)
+            self._find_group(container)
+        if wanted in ("started", "paused") and container.config is None and state.read(self.paths.state(name)) is None:
+            raise InvalidInput("container %s: command is required to make it" % name)
+        return container
+
+    def _find_group(self, container: Container) -> None:
+        if container.config is not None:
+            try:
+                container.group = groups.desired(container.config, container.resources, self.host)
+            except InvalidInput as error:
+                error.problem = "container %s: resources: %s" % (container.name, error.problem)
+                raise
+
+    # What there is to do
+
+    def plan(self, containers: list[Container]) -> ContainerPlan:
+        """Observe, compare, and answer with the steps that are missing."""
+        names = [container.name for container in containers]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidInput("the container %s is named twice in one call" % name)
+        work = _Work()
+        for container in containers:
+            container.seen = look(container.name, self.paths, self.host)
+            self._complete(container)
+            self._plan_one(container, work)
+        return self._assemble(containers, work)
+
+    def _complete(self, container: Container) -> None:
+        """Where only a name was given: what the container is made from already."""
+        record = container.seen.record
+        if container.config is None and record and not record.get("damaged") and container.wanted in ("started", "paused"):
+            container.config = record["config"]
+            container.resources = json.loads(container.seen.resources) if container.seen.resources else {"devices": config.DEVICE_RULES}
+            self._find_group(container)
+
+    def _plan_one(self, container: Container, work: _Work) -> None:
+        seen = container.seen
+        if container.wanted == "absent":
+            if seen.record is not None or seen.has_files:
+                self._remove(container, work)
+        elif container.wanted == "stopped":
+            self._stop(container, work)
+        elif seen.record is not None and self.made.get(container.name) == seen.record.get("created"):
+            work.standing.append(container)  # made by this call; that it may have ended since is not ours to mend
+        elif seen.phase in _LIVE and not self.differences(container):
+            self._adjust(container, work)
+        else:
+            self._make(container, work)
+
+    def differences(self, container: Container) -> list[str]:
+        """What of the configuration is another than what the container was made from, and cannot be changed in place."""
+        record = container.seen.record
+        if record is None or container.config is None:
+            return []
+        held = record.get("config") or {}
+        keys = [key for key in container.config if held.get(key) != container.config[key]]
+        if container.seen.resources is not None:
+            if _options_of(json.loads(container.seen.resources)) - _options_of(container.resources):
+                keys.append("resources")  # lifting a limit that is not asked for any more: the group is made anew
+        return keys
+
+    def _thaw(self, seen: Seen, work: _Work) -> None:
+        if seen.phase == "paused" and seen.record is not None:
+            work.first.append(Freeze(self.host.hierarchy_of("freezer"), seen.record["cgroup"], False, True))
+
+    def _stop(self, container: Container, work: _Work) -> None:
+        seen = container.seen
+        if seen.phase in _LIVE and seen.record is not None:
+            self._thaw(seen, work)
+            work.first.append(steps.Stop(self.call, seen.record, seen.phase))
+        elif seen.phase == "broken":
+            self._remove(container, work)
+
+    def _end(self, container: Container, work: _Work) -> None:
+        """End what runs and remove its group, but keep the record."""
+        seen = container.seen
+        if seen.record is None:
+            return
+        if seen.phase in _LIVE:
+            self._thaw(seen, work)
+            work.first.append(steps.Stop(self.call, seen.record, seen.phase))
+        group = seen.record.get("cgroup")
+        if group and seen.has_group:
+            work.gone.append(str(group))
+
+    def _remove(self, container: Container, work: _Work) -> None:
+        seen, own = container.seen, self.paths.own(container.name)
+        self._end(container, work)
+        for path in (own, steps.aside(own)):
+            if os.path.isdir(path):
+                work.last.append(steps.Discard(path))
+        if seen.record is not None:
+            log = str(((seen.record.get("config") or {}).get("log") or {}).get("path") or "")
+            work.last.append(steps.Forget(self.call, container.name, str(seen.record.get("cgroup") or ""), log, seen.phase))
+
+    def _adjust(self, container: Container, work: _Work) -> None:
+        """A container that runs as it should: its resources, and whether it is paused."""
+        seen = container.seen
+        work.standing.append(container)
+        text = to_json(container.resources)
+        if text != seen.resources:
+            work.trial.append(steps.KeepResources(self.paths.state(container.name), seen.resources, text))
+        if seen.record is not None and (seen.phase == "paused") != (container.wanted == "paused"):
+            paused = container.wanted == "paused"
+            work.trial.append(Freeze(self.host.hierarchy_of("freezer"), seen.record["cgroup"], paused, not paused))
+
+    def _make(self, container: Container, work: _Work) -> None:
+        """A container that is to be started: for the first time, again, or anew because it is to be another."""
+        seen, settings, group = container.seen, container.config, container.group
+        if settings is None or group is None:
+            raise InvalidInput("container %s: command is required: what is left of it cannot be started again" % container.name)
+        differs = self.differences(container)
+        anew = seen.phase in ("absent", "broken") or bool(differs)
+        own = self.paths.own(container.name)
+        if anew:
+            self._end(container, work)
+            if group.name not in work.gone and groups.exists(group.name, self.host):
+                work.gone.append(group.name)
+        record = self._record(container)
+        held = (seen.record or {}).get("config") or {}
+        before = "%s%s" % (seen.phase, _shown(held, differs)) if seen.record is not None else None
+        after = "running" + (_shown({**settings, "resources": container.resources}, differs) if differs else _shown(settings, ["rootfs", "command"]) if before is None else "")
+        work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after))
+        work.reserve.append(steps.KeepResources(self.paths.state(container.name), seen.resources, to_json(container.resources)))
+        if settings["rootfs"] == "host":
+            if os.path.isdir(steps.aside(own)):
+                work.first.append(steps.Discard(steps.aside(own), "what an earlier run put aside"))
+            if not self._may_keep_files(container, anew):
+                if os.path.isdir(own):
+                    work.own.append(steps.PutAside(own))
+                    work.last.append(steps.Discard(steps.aside(own)))
+                work.own.append(steps.MakeOwn(self.call, settings, base.views()))
+        elif os.path.isdir(own):
+            work.last.append(steps.Discard(own))
+        spec = {
+            "config": settings,
+            "own": own,
+            "base": "",
+            "base_fingerprint": record["base"],
+            "views": base.views() if settings["rootfs"] == "host" else [],
+            "state": self.paths.state(container.name),
+            "record": record,
+            "wait": container.wait,
+            **groups.places(group),
+        }
+        work.starts.append(steps.Start(self.call, spec))
+        (work.fresh if anew else work.standing).append(container)
+        if container.wanted == "paused":
+            work.trial_end.append(Freeze(self.host.hierarchy_of("freezer"), group.name, True, False))
+
+    def _may_keep_files(self, container: Container, anew: bool) -> bool:
+        """Whether the private files that are there are those of the very container that is started."""
+        own = self.paths.own(container.name)
+        if not os.path.isdir(own + "/upper"):
+            return False
+        if not anew:
+            return True
+        if container.seen.phase != "absent" or container.config is None:
+            return False
+        try:
+            with open(own + "/config.json", encoding="utf-8") as file:
+                return file.read() == to_json(container.config)
+        except OSError:
+            return False
+
+    def _record(self, container: Container) -> dict[str, Any]:
+        settings = container.config or {}
+        if settings["rootfs"] == "host" and not self._fingerprint:
+            self._fingerprint = base.fingerprint()
+        return {
+            "ociVersion": state.OCI_VERSION,
+            "id": container.name,
+            "status": "creating",
+            "pid": 0,
+            "bundle": self.paths.own(container.name) if settings["rootfs"] == "host" else settings["rootfs"],
+            "annotations": {},
+            "created": state.now(),
+            "config": settings,
+            "cgroup": groups.name_of(settings),
+            "base": self._fingerprint if settings["rootfs"] == "host" else "",
+            "shared_monitor": container.wait,
+        }
+
+    def _assemble(self, containers: list[Container], work: _Work) -> ContainerPlan:
+        """One plan: what must end, what goes, the groups, the private files, the starts, and what has no way back."""
+        plan = ContainerPlan()
+        standing = [container.group for container in work.standing if container.group is not None]
+        fresh = [container.group for container in work.fresh if container.group is not None]
+        removed = plan_groups(self.host, [groups.gone(name, self.host) for name in work.gone])
+        plan.groups = plan_groups(self.host, standing)
+        plan.steps = [*work.first, *work.own_first(), *removed.steps, *work.reserve, *plan.groups.steps]
+        plan.warnings = list(plan.groups.warnings)
+        if fresh:
+            host = groups.host_without(self.host, set(work.gone))
+            renewed = []
+            for container in work.fresh:
+                if container.config is not None:
+                    renewed.append(groups.desired(container.config, container.resources, host))
+            made = plan_groups(host, renewed)
+            plan.steps += made.steps
+            plan.warnings += made.warnings
+        plan.steps += work.own
+        plan.steps += work.starts
+        if work.starts:
+            plan.steps.append(steps.Settle(self.call, [start.name for start in work.starts]))
+        plan.steps += work.trial + work.trial_end + work.last
+        plan.fresh = {container.name for container in work.fresh}
+        return plan
+
+    # Doing it
+
+    def apply(self, plan: Plan, containers: list[Container], mine: ContainerPlan) -> None:
+        """Do the plan, with every container of it locked; a plan that another run made stale meanwhile is made again."""
+        self.paths.make()
+        with locks.Locks(self.paths, [container.name for container in containers]):
+            before = [(container.seen.record or {}).get("created") for container in containers], [container.seen.phase for container in containers]
+            for container in containers:
+                container.seen = look(container.name, self.paths, self.host)
+            if before != ([(container.seen.record or {}).get("created") for container in containers], [container.seen.phase for container in containers]):
+                again = self.plan(containers)
+                others = [step for step in plan.steps if step not in mine.steps]
+                plan.steps[:] = again.steps + others
+            apply_plan(plan)
+            for step in plan.steps:
+                if isinstance(step, steps.Start):
+                    self.made[step.name] = step.spec["record"]["created"]
+        self._wait([container.name for container in containers if container.wait and container.name in self.made])
+
+    def _wait(self, names: list[str]) -> None:
+        """Wait until these have ended."""
+        waiting = set(names) - set(self.call.ended)
+        while waiting:
+            message = self.call.helper().receive()
+            if message is None:
+                raise BulkheadError("the helper that watches %s ended unexpectedly" % ", ".join(sorted(waiting)))
+            if message["event"] == "ended":
+                self.call.ended[message["name"]] = message["exit"]
+                waiting.discard(message["name"])
+
+    def finish(self) -> None:
+        """Let go of the helper."""
+        self.call.abandon()
+
+    # What is returned
+
+    def report(self, containers: list[Container], plan: ContainerPlan) -> list[dict[str, Any]]:
+        """What there is now, or in check mode would be, of each container."""
+        found = []
+        for container in containers:
+            if container.group is not None and plan.groups is not None and container.wanted not in ("absent", "stopped"):
+                report: dict[str, Any] = dict(report_groups(plan.groups, [container.group])[0])
+                report.pop("hierarchies", None)
+                report["cgroup"] = report["name"]
+            else:
+                report = {"asked": {}, "effective": {}, "rounded": []}
+            report.update({"name": container.name, "state": container.wanted, **describe(container.seen)})
+            if plan.steps:
+                report["status"] = {"absent": "absent", "stopped": "stopped", "paused": "paused"}.get(container.wanted, "running")
+            if container.wait and container.name in self.made:
+                report["output"] = tail(report.get("log") or "", _OUTPUT)
+            found.append(report)
+        return found
+
+
+def describe(seen: Seen) -> dict[str, Any]:
+    """The state of a container, in the words of the OCI runtime specification and a few more."""
+    record = seen.record or {}
+    found: dict[str, Any] = {"status": "stopped" if seen.phase == "broken" else seen.phase, "pid": record.get("pid") or 0 if seen.phase in _LIVE else 0}
+    for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "bundle", "error"):
+        if key in record:
+            found[key] = record[key]
+    if record.get("config"):
+        found["log"] = record["config"]["log"]["path"]
+    if seen.phase == "broken":
+        found["broken"] = True
+    return found
+
+
+class _Work:
+    """Steps and containers of a plan, by phase."""
+
+    def __init__(self) -> None:
+        self.first: list[Step] = []
+        self.gone: list[str] = []
+        self.reserve: list[Step] = []
+        self.own: list[Step] = []
+        self.starts: list[steps.Start] = []
+        self.trial: list[Step] = []
+        self.trial_end: list[Step] = []
+        self.last: list[Step] = []
+        self.standing: list[Container] = []
+        self.fresh: list[Container] = []
+
+    def own_first(self) -> list[Step]:
+        """Private files are put aside while nothing uses them any more, and before anything new is made."""
+        moved = [step for step in self.own if isinstance(step, steps.PutAside)]
+        self.own = [step for step in self.own if step not in moved]
+        return list(moved)
+
+
+def _options_of(resources: dict[str, Any], above: str = "") -> set[str]:
+    """The options that are set, as paths."""
+    found = set()
+    for key, value in resources.items():
+        if isinstance(value, dict):
+            found |= _options_of(value, above + key + ".")
+        elif value is not None:
+            found.add(above + key)
+    return found
+
+
+def _shown(settings: dict[str, Any], keys: list[str]) -> str:
+    """Some of a configuration, for people who read a diff."""
+    parts = ["%s=%s" % (key, to_json(settings.get(key))) for key in keys]
+    return " with " + ", ".join(parts) if parts else ""

@@ -1,0 +1,318 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Supervision: the one loop that watches containers, keeps their logs and their records, and starts them again.
+
+A container that somebody waits for is watched by the helper of that call; every other one by a monitor of its own, which is
+a copy of the helper and outlives it. Both run this loop.
+
+Until the call commits, a container belongs to it: the kernel kills the first process of a container when its supervisor
+dies, a monitor when the helper dies and the helper when the module dies (PR_SET_PDEATHSIG). With the commit the supervisor
+writes the record and cuts the tie to what is above it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from ..errors import BulkheadError
+from ..kernel import syscalls
+from ..kernel.files import read_text
+from . import launch, state, wire
+from .log import Log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Seconds before a container is started again: doubled from the first to the last, and the first again after it ran for a while.
+_FIRST_DELAY, _LAST_DELAY, _LONG_RUN = 0.1, 60.0, 10.0
+# How often, in milliseconds, a supervisor looks whether a container that waits to be started again is not wanted any more.
+_LOOK = 200
+
+
+class Watched:
+    """One container under supervision."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.spec = spec
+        self.name: str = spec["config"]["name"]
+        self.record: dict[str, Any] = spec["record"]
+        log = spec["config"]["log"]
+        self.log = Log(log["path"], log["max_size"], log["max_files"]) if log["path"] else None
+        self.started: launch.Started | None = None
+        self.running = False  # the command was executed
+        self.ended = False
+        self.start_at = 0.0  # when it is to be started again; 0 for never
+        self.began = 0.0
+        self.delay = _FIRST_DELAY
+        self.restarts = 0
+
+    @property
+    def directory(self) -> str:
+        directory: str = self.spec["state"]
+        return directory
+
+    def write(self) -> None:
+        """Bring the record to the file. Its directory may be gone: then the container was removed, and that is right."""
+        try:
+            state.write(self.directory, self.record)
+        except FileNotFoundError:
+            pass
+
+    def unwanted(self) -> bool:
+        """Whether somebody is stopping it."""
+        return not os.path.exists(self.directory) or os.path.exists(self.directory + "/" + state.STOPPING)
+
+    def copy_output(self) -> None:
+        """What the container wrote so far, to its log."""
+        if self.started is None or self.started.output < 0 or self.log is None:
+            return
+        while True:
+            try:
+                data = os.read(self.started.output, 65536)
+            except BlockingIOError:
+                return
+            if not data:
+                os.close(self.started.output)
+                self.started.output = -1
+                return
+            self.log.write(data)
+
+    def _count(self, path: str) -> int:
+        for line in (read_text(path) or "").splitlines() if path else ():
+            word, _space, number = line.partition(" ")
+            if word == "oom_kill":
+                return int(number)
+        return 0
+
+    def oom_kills(self) -> int:
+        """How many processes of the container's group the kernel killed for want of memory, since the group was made."""
+        return self._count(self.spec["oom"])
+
+    def note_end(self, status: int) -> None:
+        """Write down how the first process ended (the status of waitpid(2)), and what killed it."""
+        signal = status & 0x7F
+        kills = self.oom_kills()
+        killed_by_memory = signal == 9 and kills > self.record.get("oom_kills", 0)
+        self.record.update(
+            status="stopped",
+            pid=0,
+            exit={"code": 128 + signal if signal else status >> 8, "signal": signal, "killed_by": "memory" if killed_by_memory else ""},
+            oom_kills=kills,
+            finished=state.now(),
+        )
+
+    def again(self) -> bool:
+        """Whether its restart policy asks for another start."""
+        policy = self.spec["config"]["restart_policy"]
+        if self.unwanted() or policy["name"] == "no":
+            return False
+        if policy["name"] == "on-failure":
+            return bool(self.record["exit"]["code"]) and (policy["max"] == 0 or self.restarts < policy["max"])
+        return True
+
+
+class Supervisor:
+    """The loop. `control` is the socket to the module, `commit` becomes readable when the call has committed."""
+
+    def __init__(self, control: int, commit: int) -> None:
+        self.control = control
+        self.commit = commit
+        self.committed = False
+        self.poll = select.poll()
+        self.watched: list[Watched] = []
+        self.by_fd: dict[int, Watched] = {}
+        if commit >= 0:
+            self.poll.register(commit, select.POLLIN)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell the module, if it still listens."""
+        if self.control >= 0:
+            try:
+                wire.send(self.control, message)
+            except OSError:
+                self.control = -1
+
+    def start(self, watched: Watched) -> None:
+        """Begin to start a container."""
+        progress = launch.Progress()
+        try:
+            watched.started = started = launch.start(watched.spec, progress)
+        except (OSError, BulkheadError) as error:
+            self._failed(watched, launch.describe(progress, error))
+            return
+        watched.record["oom_kills"] = watched.oom_kills()  # the group may be older than this start
+        watched.running = False
+        watched.began = time.monotonic()
+        if watched not in self.watched:
+            self.watched.append(watched)
+        if started.output >= 0:
+            os.set_blocking(started.output, False)
+        for fd in (started.pidfd, started.errors, started.output):
+            if fd >= 0:
+                self.by_fd[fd] = watched
+                self.poll.register(fd, select.POLLIN)
+
+    def _forget(self, fd: int) -> None:
+        self.by_fd.pop(fd, None)
+        self.poll.unregister(fd)
+
+    def _failed(self, watched: Watched, data: bytes) -> None:
+        facts = launch.failure(watched.name, data)
+        if watched in self.watched:
+            self.watched.remove(watched)
+        if not self.committed:
+            self.tell({"event": "failed", "name": watched.name, "error": facts})
+            return
+        # A later start of the restart policy: nobody listens, so the record says it.
+        watched.record.update(status="stopped", pid=0, error=facts)
+        watched.write()
+
+    def handle(self, fd: int) -> None:
+        """Something happened on a descriptor."""
+        if fd == self.commit:
+            self.on_commit()
+            return
+        watched = self.by_fd.get(fd)
+        started = watched.started if watched else None
+        if watched is None or started is None:
+            return
+        if fd == started.output:
+            watched.copy_output()
+            if started.output < 0:
+                self._forget(fd)
+        elif fd == started.errors:
+            self._forget(fd)
+            data = os.read(fd, 65536)
+            os.close(fd)
+            started.errors = -1
+            if data:
+                self._release(watched)
+                os.waitpid(started.pid, 0)
+                self._failed(watched, data)
+            else:
+                self._on_running(watched, started)
+        elif fd == started.pidfd:
+            if started.errors >= 0:
+                self.handle(started.errors)
+                if watched.started is None:
+                    return
+            self._on_end(watched, started)
+
+    def _on_running(self, watched: Watched, started: launch.Started) -> None:
+        watched.running = True
+        me = os.getpid()
+        watched.record.update(
+            status="running",
+            pid=started.pid,
+            start=state.start_time(started.pid),
+            started=state.now(),
+            monitor={"pid": me, "start": state.start_time(me)},
+            restarts=watched.restarts,
+        )
+        if self.committed:
+            watched.write()
+        else:
+            self.tell({"event": "started", "name": watched.name, "pid": started.pid, "start": watched.record["start"]})
+
+    def _release(self, watched: Watched) -> None:
+        """Close what belonged to one run of the container."""
+        started = watched.started
+        if started is None:
+            return
+        watched.copy_output()
+        for fd in (started.pidfd, started.errors, started.output):
+            if fd >= 0:
+                if fd in self.by_fd:
+                    self._forget(fd)
+                os.close(fd)
+        for fd in [fd for fd, other in self.by_fd.items() if other is watched]:
+            self._forget(fd)  # closed by copy_output()
+        watched.started = None
+        if watched.log:
+            watched.log.close()
+
+    def _on_end(self, watched: Watched, started: launch.Started) -> None:
+        _pid, status = os.waitpid(started.pid, 0)
+        self._release(watched)
+        watched.ended = True
+        watched.note_end(status)
+        if self.committed:
+            self._after_end(watched)
+
+    def _after_end(self, watched: Watched) -> None:
+        """The container has ended and its record may be written: restart it, or be done with it."""
+        if watched.again():
+            if time.monotonic() - watched.began > _LONG_RUN:
+                watched.delay = _FIRST_DELAY
+            watched.start_at = time.monotonic() + watched.delay
+            watched.delay = min(watched.delay * 2, _LAST_DELAY)
+        else:
+            watched.start_at = 0.0
+            self.watched.remove(watched)
+        watched.write()
+        if not watched.start_at:
+            self.tell({"event": "ended", "name": watched.name, "exit": watched.record["exit"]})
+
+    def on_commit(self) -> None:
+        """The call stands: cut the tie to it and write the records."""
+        if self.commit >= 0:
+            self.poll.unregister(self.commit)
+            self.commit = -1
+        self.committed = True
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, 0)
+        try:
+            os.setsid()
+        except PermissionError:
+            pass  # it leads a session already
+        for watched in list(self.watched):
+            if watched.ended:
+                self._after_end(watched)
+            else:
+                watched.write()
+            self.tell({"event": "committed", "name": watched.name})
+
+    def _start_due(self) -> None:
+        moment = time.monotonic()
+        for watched in list(self.watched):
+            if not watched.start_at:
+                continue
+            if watched.unwanted():
+                watched.start_at = 0.0
+                self.watched.remove(watched)
+                watched.write()
+            elif moment >= watched.start_at:
+                watched.start_at = 0.0
+                watched.restarts += 1
+                watched.ended = False
+                self.start(watched)
+
+    def step(self) -> list[int]:
+        """Wait for something to happen and see to it; returns the descriptors that are not the loop's own."""
+        waiting = any(watched.start_at for watched in self.watched)
+        others = []
+        for fd, _events in self.poll.poll(_LOOK if waiting else None):
+            if fd == self.commit or fd in self.by_fd:
+                self.handle(fd)
+            else:
+                others.append(fd)
+        if waiting:
+            self._start_due()
+        return others
+
+
+def monitor(spec: dict[str, Any], control: int, commit: int) -> None:
+    """The life of a monitor: one container, until it is not to be started again."""
+    supervisor = Supervisor(control, commit)
+    watched = Watched(spec)
+    supervisor.start(watched)
+    while supervisor.watched:
+        supervisor.step()
+        if supervisor.committed and supervisor.control >= 0:
+            # Nobody waits for this one: the module may see its end of the socket close.
+            os.close(supervisor.control)
+            supervisor.control = -1

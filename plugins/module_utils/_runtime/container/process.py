@@ -1,0 +1,220 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What a process of a container is: its user, its capabilities, its limits.
+
+This runs after the container's root was entered. Names of users are looked up in the container's own /etc/passwd and
+/etc/group by code that is here: the C library's look-ups load plug-ins, and those would come out of the container.
+"""
+
+from __future__ import annotations
+
+import _signal as signal  # type: ignore[import-not-found]  # without the enums that cost the signal module 5 ms
+import os
+import resource
+import stat
+
+from ..errors import BulkheadError
+from ..kernel import syscalls
+from .mounts import Root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# include/uapi/linux/capability.h, in the order of their numbers
+CAPABILITIES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST "
+    "NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE "
+    "SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ "
+    "PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+# resource limits by the name that people and the OCI specification use (RLIMIT_NOFILE: nofile)
+RLIMITS = {name[len("RLIMIT_") :].lower(): getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"}
+# The largest id that setresuid(2) takes; the next one means "leave it as it is".
+LARGEST_ID = (1 << 32) - 2
+_LARGEST_DATABASE = 4 << 20
+
+
+def parse_id(text: str) -> int | None:
+    """A user or group number, strictly: digits and nothing else. None where it is not one, and so a name."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    number = int(text)
+    if number > LARGEST_ID:
+        raise BulkheadError("the id %s is larger than the kernel can count (%d)" % (text, LARGEST_ID))
+    return number
+
+
+def _lines(root: Root | None, path: str) -> list[list[str]]:
+    """The fields of every line of one of the container's databases; none where it is not an ordinary file.
+
+    A fifo or device there must not stop us and a huge file must not fill our memory: the container's owner wrote it.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        fd = root.open(path, flags) if root else syscalls.openat2(-100, path, flags, 0, syscalls.RESOLVE_NO_MAGICLINKS)
+    except OSError:
+        return []
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_DATABASE:
+            return []
+        data = b""
+        while len(data) <= _LARGEST_DATABASE and (more := os.read(fd, 65536)):
+            data += more
+    finally:
+        os.close(fd)
+    return [line.split(":") for line in data.decode("utf-8", "surrogateescape").split("\n")]
+
+
+def _id_field(fields: list[str], index: int) -> int | None:
+    try:
+        return parse_id(fields[index]) if len(fields) > index else None
+    except BulkheadError:
+        return None
+
+
+class User:
+    """Who a process of a container runs as: numbers, and the home directory."""
+
+    def __init__(self, uid: int, gid: int, groups: list[int], home: str) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.groups = groups
+        self.home = home
+
+
+def find_user(asked: str, more_groups: list[str], root: Root | None = None) -> User:
+    """The user asked for as name, number, name:group or number:number, from the container's own databases.
+
+    root: where they are looked up; None for the process's own root. A number needs no entry: its group is then 0.
+    """
+    name, _colon, group = asked.partition(":")
+    uid = parse_id(name)
+    gid: int | None = None
+    home = "/"
+    login = ""
+    passwd = _lines(root, "/etc/passwd")
+    for fields in passwd:
+        if len(fields) >= 7 and (fields[0] == name if uid is None else _id_field(fields, 2) == uid):
+            uid, gid, home, login = _id_field(fields, 2), _id_field(fields, 3), fields[5] or "/", fields[0]
+            break
+    if uid is None:
+        raise BulkheadError("the container knows no user %r" % name, target="/etc/passwd", hint="give a number, or a name that is in the container's own /etc/passwd")
+    database = _lines(root, "/etc/group") if group or more_groups or login else []
+    by_name = {fields[0]: number for fields in database if len(fields) >= 4 and (number := _id_field(fields, 2)) is not None}
+
+    def group_id(text: str) -> int:
+        number = parse_id(text)
+        number = by_name.get(text) if number is None else number
+        if number is None:
+            raise BulkheadError("the container knows no group %r" % text, target="/etc/group", hint="give a number, or a name that is in the container's own /etc/group")
+        return number
+
+    groups = [group_id(text) for text in more_groups]
+    if not group and login:
+        groups += [by_name[fields[0]] for fields in database if len(fields) >= 4 and fields[0] in by_name and login in fields[3].split(",")]
+    gid = group_id(group) if group else gid or 0
+    return User(uid, gid, sorted({*groups, gid}), home)
+
+
+def mask_of(names: list[str]) -> int:
+    """Capabilities as a mask."""
+    mask = 0
+    for name in names:
+        mask |= 1 << CAPABILITIES.index(name)
+    return mask
+
+
+def _last_capability() -> int:
+    """The highest number that this kernel knows, so that also those are dropped which this table does not name yet."""
+    try:
+        with open("/proc/sys/kernel/cap_last_cap", "rb", buffering=0) as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 63
+
+
+class Privileges:
+    """What is gathered before the container is entered, because it is read from the machine."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.keep = mask_of(config["capabilities"])
+        self.last = _last_capability()
+        self.no_new_privileges: bool = config["no_new_privileges"]
+
+    def drop(self, user: User) -> None:
+        """Become the user with these capabilities and no more; in the order that keeps each step possible.
+
+        The inheritable and ambient sets are empty: a program of an unprivileged user gets nothing (CVE-2022-29162).
+        """
+        for number in range(self.last + 1):
+            if not self.keep >> number & 1:
+                try:
+                    syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+                except OSError as error:
+                    if error.errno != 22:  # EINVAL: the kernel has no capability of this number
+                        raise
+        # Always, also when there are none: those of whoever ran the module would stay otherwise (CVE-2023-25173).
+        os.setgroups(user.groups)
+        os.setresgid(user.gid, user.gid, user.gid)
+        os.setresuid(user.uid, user.uid, user.uid)
+        keep = self.keep & ((2 << self.last) - 1)
+        if user.uid == 0:
+            syscalls.capset(keep, keep, 0)
+        else:
+            # The kernel has emptied all three sets with the change of user; said again so that it does not rest on that.
+            syscalls.capset(0, 0, 0)
+        syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
+        if self.no_new_privileges:
+            syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+        # The change of user set it to what fs.suid_dumpable says; until the command runs, nobody may look into this process.
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+
+
+def set_limits(limits: dict[str, list[int]]) -> None:
+    """Resource limits as {name: [soft, hard]}, -1 for none; while the process may still raise them."""
+    for name in limits:
+        resource.setrlimit(RLIMITS[name], (limits[name][0], limits[name][1]))
+
+
+def set_oom_score(value: int | None) -> None:
+    if value is None:
+        return
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, b"%d" % value)
+    finally:
+        os.close(fd)
+
+
+def default_signals() -> None:
+    """Every signal as a program expects it: Python ignores SIGPIPE and SIGXFSZ, and that would be inherited."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def change_directory(path: str) -> None:
+    """Go there, and know that it is there: not by a descriptor that leads out of the root (CVE-2024-21626)."""
+    os.chdir(path)
+    reached = os.getcwd()
+    if not reached.startswith("/"):
+        raise OSError(2, "is outside of the container's root", path)
+
+
+def execute(command: list[str], env: dict[str, str]) -> None:
+    """Become the command; looked up in the PATH that it will have. Returns never; raises the most telling OSError."""
+    name = command[0]
+    if "/" in name:
+        os.execve(name, command, env)
+    refusal: OSError | None = None
+    for directory in env.get("PATH", "").split(":"):
+        try:
+            os.execve((directory or ".") + "/" + name, command, env)
+        except OSError as error:
+            if error.errno not in (2, 20):  # ENOENT, ENOTDIR: look on
+                refusal = error
+    raise refusal or OSError(2, os.strerror(2), name)

@@ -1,0 +1,91 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The module's side of the helper: start it, talk to it, let go of it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import socket
+import sys
+
+from ..errors import BulkheadError
+from . import pack, seal, wire
+from .helper import CONTROL
+from .paths import Paths
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Without runpy, which costs 3 ms, and without this process's own import path.
+_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from %s.cli import main; sys.exit(main(sys.argv[2:]))" % pack.PACKAGE
+# How long a helper may take from its start to its first word.
+_PATIENCE = 30
+_BUFFER = 8 << 20
+
+
+class Helper:
+    """One helper, from its start to its end; it dies with this process."""
+
+    def __init__(self, paths: Paths) -> None:
+        empty = paths.lib + "/empty"
+        os.makedirs(empty, mode=0o700, exist_ok=True)
+        pack.ensure(paths.core)
+        interpreter = pack.interpreter()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            # One packet carries a whole container; large environments need room (SO_SNDBUFFORCE is for root).
+            end.setsockopt(socket.SOL_SOCKET, 32, _BUFFER)
+        program = seal.sealed(interpreter, empty)
+        # Out of the way of the one number that the helper expects.
+        high = fcntl.fcntl(program, fcntl.F_DUPFD_CLOEXEC, CONTROL + 1)
+        os.close(program)
+        arguments = [interpreter, "-I", "-S", "-c", _CODE, paths.core, "helper", str(os.getpid())]
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
+        actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), CONTROL))
+        # A library that the interpreter finds by its own place would be sought beside the sealed one.
+        env = {"LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": os.path.join(sys.base_prefix, "lib")}
+        try:
+            self.pid = os.posix_spawn("/proc/self/fd/%d" % high, arguments, env, file_actions=actions)
+        except OSError as error:
+            raise BulkheadError.from_os("the helper that makes containers could not be started", error, target=interpreter) from None
+        finally:
+            for fd in (high, null):
+                os.close(fd)
+            theirs.close()
+        self._socket = ours
+        self.control = ours.fileno()
+        if self.receive(_PATIENCE) is None:
+            self.close()
+            raise BulkheadError("the helper that makes containers ended at once", target=interpreter, hint="try: %s -I -S %s" % (interpreter, paths.core))
+
+    def send(self, message: dict[str, Any]) -> None:
+        try:
+            wire.send(self.control, message)
+        except OSError as error:
+            raise BulkheadError.from_os("the helper that makes containers does not listen any more", error, hint="if a container's configuration is larger than %d MiB, make it smaller" % (_BUFFER >> 20)) from None
+
+    def receive(self, timeout: float | None = None) -> dict[str, Any] | None:
+        """The next message; None when the helper is gone, or the time is up."""
+        if timeout is not None:
+            poll = select.poll()
+            poll.register(self.control, select.POLLIN)
+            if not poll.poll(timeout * 1000):
+                return None
+        return wire.receive(self.control)
+
+    def close(self) -> None:
+        """Let it go: without a commit it ends at once and what it began with it, else when the containers it watches have ended."""
+        self._socket.close()
+
+    def wait(self) -> None:
+        """Wait for its end. Only where nothing keeps it: after a failure, or when no container is watched by it."""
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass

@@ -1,0 +1,156 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The root file system of a container, with everything that the kernel provides in it.
+
+All of this runs in the container's first process, in its own namespaces, while it still sees the machine's files.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ..errors import BulkheadError
+from ..kernel import syscalls
+from . import devices
+from .mounts import NODEV, NOEXEC, NOSUID, RDONLY, Root, attach, copy_of, hide, make_read_only, mount_on, new_filesystem, source_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .launch import Progress
+
+
+def _overlay(lower: str, upper: str, work: str, attributes: int) -> int:
+    """A writable view of a directory. The features that a later kernel may switch on are off: the layers outlive the mount."""
+    settings: dict[str, str | None] = {"lowerdir": lower, "upperdir": upper, "workdir": work, "redirect_dir": "off", "index": "off", "metacopy": "off"}
+    try:
+        return new_filesystem("overlay", attributes, settings)
+    except OSError as error:
+        raise BulkheadError.from_os(
+            "the private view of %s could not be made" % lower,
+            error,
+            target=upper,
+            hint="the directory %s must be on a file system that can hold the upper layer of an overlay (ext4, xfs, btrfs; not another overlay)" % os.path.dirname(upper),
+        ) from None
+
+
+def _own_root(spec: dict[str, Any]) -> Root:
+    """The machine's own root, privately: a skeleton with a copy of what everybody may read in /etc, and views of /usr and the like."""
+    own, base = spec["own"], spec["base"]
+    readonly: bool = spec["config"]["readonly"]
+    top = _overlay(base, own + "/upper", own + "/work", NODEV)
+    attach(top, os.open(own + "/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    root = Root(top)
+    for name in spec["views"]:
+        if readonly:
+            view = copy_of(-100, "/" + name, RDONLY | NODEV)
+        else:
+            view = _overlay("/" + name, "%s/views/%s/upper" % (own, name), "%s/views/%s/work" % (own, name), NODEV)
+        attach(view, root.open_real(name))
+        os.close(view)
+    return root
+
+
+def _directory_root(spec: dict[str, Any]) -> Root:
+    """A directory of the machine, as it is."""
+    path: str = spec["config"]["rootfs"]
+    top = copy_of(-100, path, recursive=True)
+    attach(top, os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    return Root(top)
+
+
+def _kernel_filesystems(root: Root, progress: Progress) -> None:
+    for name, kind, attributes in (("proc", "proc", NOSUID | NODEV | NOEXEC), ("sys", "sysfs", RDONLY | NOSUID | NODEV | NOEXEC)):
+        progress.doing("mounting /%s" % name, "/" + name)
+        mounted = new_filesystem(kind, attributes)
+        attach(mounted, root.open_real(name))
+        root.own[name] = mounted
+
+
+def _control_groups(root: Root, mounts: list[dict[str, Any]]) -> None:
+    """The container's own groups, read-only: from its control group namespace it sees nothing above them."""
+    attributes = RDONLY | NOSUID | NODEV | NOEXEC
+    try:
+        place = root.open("/sys/fs/cgroup", os.O_PATH | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return
+    if len(mounts) == 1 and mounts[0]["version"] == 2:
+        mounted = new_filesystem("cgroup2", attributes)
+        attach(mounted, place)
+        os.close(mounted)
+        return
+    top = new_filesystem("tmpfs", NOSUID | NODEV | NOEXEC, {"mode": "755", "size": "64k"})
+    for mount in mounts:
+        os.mkdir(mount["name"], 0o755, dir_fd=top)
+        for controller in mount["controllers"]:
+            if controller != mount["name"]:
+                os.symlink(mount["name"], controller, dir_fd=top)
+    attach(top, place)
+    for mount in mounts:
+        if mount["version"] == 2:
+            mounted = new_filesystem("cgroup2", attributes)
+        else:
+            mounted = new_filesystem("cgroup", attributes, {controller: None for controller in mount["controllers"]})
+        attach(mounted, os.open(mount["name"], os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top))
+        os.close(mounted)
+    syscalls.mount_setattr(top, attributes)
+    os.close(top)
+
+
+def build(spec: dict[str, Any], progress: Progress) -> Root:
+    """Put the root together and mount everything in it; the machine's own root is still the process's."""
+    config = spec["config"]
+    # What is mounted from here on stays here, and what the machine unmounts meanwhile goes here too.
+    progress.doing("leaving the machine's mounts", "/")
+    syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_SLAVE)
+    sources = []
+    for mount in config["mounts"]:
+        progress.doing("opening the source of a mount", mount["source"] or mount["destination"])
+        sources.append(source_of(mount))
+    progress.doing("making the root file system", config["rootfs"])
+    root = _own_root(spec) if config["rootfs"] == "host" else _directory_root(spec)
+    _kernel_filesystems(root, progress)
+    progress.doing("mounting the control groups", "/sys/fs/cgroup")
+    _control_groups(root, spec["cgroup_mounts"])
+    progress.doing("making the devices", "/dev")
+    devices.build(root, config["devices"])
+    for mount, mounted in zip(config["mounts"], sources):
+        progress.doing("mounting", mount["destination"])
+        mount_on(root, mounted, mount)
+    progress.doing("setting kernel parameters", "/proc/sys")
+    _set_parameters(root, config["sysctls"])
+    progress.doing("hiding paths", "")
+    hide(root, config["masked_paths"])
+    make_read_only(root, config["readonly_paths"])
+    if config["readonly"]:
+        syscalls.mount_setattr(root.fd, RDONLY)
+    return root
+
+
+def _set_parameters(root: Root, parameters: dict[str, str]) -> None:
+    """Values below /proc/sys, by way of the container's own proc, which shows this process's namespaces."""
+    for key in parameters:
+        path = "sys/" + key.replace(".", "/")
+        try:
+            fd = syscalls.openat2(root.own["proc"], path, os.O_WRONLY, 0, syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS)
+            try:
+                os.write(fd, parameters[key].encode())
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise BulkheadError.from_os("the kernel parameter %s could not be set" % key, error, target="/proc/" + path, value=parameters[key]) from None
+
+
+def enter(root: Root) -> None:
+    """Make it the process's root, and let go of the machine's."""
+    os.fchdir(root.fd)
+    # Both names mean the same directory: the old root comes to lie on top of the new one and is then taken away.
+    syscalls.pivot_root(".", ".")
+    syscalls.umount2(".", syscalls.MNT_DETACH)
+    os.chdir("/")
+    if os.stat("..").st_ino != os.stat("/").st_ino:
+        raise OSError(errno.EXDEV, "the root has a parent")

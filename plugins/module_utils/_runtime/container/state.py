@@ -1,0 +1,88 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What is known of a container: its state.json, in the words of the OCI runtime specification and a few more.
+
+The record is written before anything else is made and removed after everything else is gone, so that at whatever point a
+run is killed, the next one reads there what may have been left behind. Processes are named by number and start time,
+because numbers are used again.
+
+OCI status values: creating, running, stopped (and paused, which is not recorded but read from the kernel).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..kernel.files import read_text
+from .wire import to_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+OCI_VERSION = "1.2.0"
+FILE = "state.json"
+# While this file lies beside the record, the container is meant to end and its monitor does not restart it.
+STOPPING = "stopping"
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks since boot; 0 when it is gone or only waits to be reaped."""
+    stat = read_text("/proc/%d/stat" % pid) if pid > 0 else None
+    if not stat:
+        return 0
+    fields = stat.rpartition(")")[2].split()
+    # Fields 3 (state) and 22 (starttime) of proc(5), counted behind the name.
+    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def identity(pid: int) -> dict[str, int]:
+    """A process by number and start time."""
+    return {"pid": pid, "start": start_time(pid)}
+
+
+def is_alive(process: dict[str, int] | None) -> bool:
+    """Whether exactly this process runs."""
+    return bool(process and process["pid"] and process["start"] and start_time(process["pid"]) == process["start"])
+
+
+def write(directory: str, record: dict[str, Any]) -> None:
+    """Replace the record. A reader sees the old one or the new one, whole.
+
+    Without fsync: the directory does not outlive the boot.
+    """
+    neighbour = directory + "/." + FILE
+    fd = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        data = (to_json(record) + "\n").encode()
+        while data:
+            data = data[os.write(fd, data) :]
+    finally:
+        os.close(fd)
+    os.rename(neighbour, directory + "/" + FILE)
+
+
+def read(directory: str) -> dict[str, Any] | None:
+    """The record; None where there is none. A damaged record reads as one that nobody owns, so that it is healed."""
+    import json
+
+    text = read_text(directory + "/" + FILE)
+    if text is None:
+        return None
+    try:
+        record = json.loads(text)
+        if isinstance(record, dict) and isinstance(record.get("status"), str):
+            return record
+    except ValueError:
+        pass
+    return {"ociVersion": OCI_VERSION, "id": os.path.basename(directory), "status": "creating", "damaged": True}
+
+
+def now() -> str:
+    """This moment in the form of RFC 3339."""
+    import time
+
+    seconds, nanoseconds = divmod(time.time_ns(), 1000000000)
+    return "%04d-%02d-%02dT%02d:%02d:%02d" % time.gmtime(seconds)[:6] + ".%06dZ" % (nanoseconds // 1000)

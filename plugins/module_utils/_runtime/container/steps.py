@@ -1,0 +1,413 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The steps of a container's life; each is planned by the lifecycle and done, or undone, once.
+
+Whatever is made is written down first (Reserve) and forgotten last (Forget): a run that is killed in between leaves a
+record whose creator is dead, and the next run knows what to clear away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+
+from ..cgroup.host import Host
+from ..cgroup.planning import plan_groups
+from ..cgroup.steps import KillGroup
+from ..errors import BulkheadError
+from ..kernel import syscalls
+from ..kernel.files import read_text
+from ..plan import Step, apply
+from . import base, groups, state
+from .paths import Paths
+from .remote import Helper
+from .wire import to_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# How long the kernel and a monitor may take for what must follow a SIGKILL.
+_PATIENCE = 10.0
+
+
+class Call:
+    """What the steps of one module call share: the directories, the machine, and one helper, started when it is needed."""
+
+    def __init__(self, paths: Paths, host: Host) -> None:
+        self.paths = paths
+        self.host = host
+        self._helper: Helper | None = None
+        self.ended: dict[str, dict[str, Any]] = {}
+
+    def helper(self) -> Helper:
+        if self._helper is None:
+            self._helper = Helper(self.paths)
+        return self._helper
+
+    def abandon(self) -> None:
+        """End the helper, and with it whatever it began and did not commit."""
+        helper, self._helper = self._helper, None
+        if helper is not None:
+            helper.close()
+
+    def kill(self, group: str) -> None:
+        """Kill what is in a container's group, and wait until it is gone."""
+        hierarchy = self.host.hierarchy_of("freezer")
+        if hierarchy.tree.exists(group):
+            KillGroup(hierarchy, group, [], []).do()
+
+
+def mark_stopping(directory: str) -> None:
+    """Tell the monitor that the container's end is meant."""
+    try:
+        os.close(os.open(directory + "/" + state.STOPPING, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except FileNotFoundError:
+        pass
+
+
+def clear_stopping(directory: str) -> None:
+    try:
+        os.unlink(directory + "/" + state.STOPPING)
+    except FileNotFoundError:
+        pass
+
+
+def _wait_for_end(pidfd: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def signal_and_wait(record: dict[str, Any], signal: int, seconds: float) -> bool:
+    """Send a signal to exactly the container's first process and wait for its end; True when it has ended."""
+    try:
+        pidfd = syscalls.pidfd_open(record["pid"])
+    except ProcessLookupError:
+        return True
+    try:
+        if state.start_time(record["pid"]) != record["start"]:
+            return True
+        try:
+            syscalls.pidfd_send_signal(pidfd, signal)
+        except ProcessLookupError:
+            return True
+        return _wait_for_end(pidfd, seconds)
+    finally:
+        os.close(pidfd)
+
+
+def wait_for_monitor(directory: str, record: dict[str, Any]) -> None:
+    """Wait until the container's monitor has written how it ended; where it cannot any more, write that it ended."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        now = state.read(directory)
+        if now is None or (now["status"] == "stopped" and not _restarts(now)):
+            return
+        if not state.is_alive(record.get("monitor")):
+            break
+        time.sleep(0.005)
+    now = state.read(directory)
+    if now is not None and now["status"] != "stopped":
+        now.update(status="stopped", pid=0, finished=state.now(), exit={"code": 137, "signal": 9, "killed_by": ""})
+        state.write(directory, now)
+
+
+def _restarts(record: dict[str, Any]) -> bool:
+    policy = (record.get("config") or {}).get("restart_policy") or {}
+    return policy.get("name", "no") != "no" and not record.get("shared_monitor") and state.is_alive(record.get("monitor"))
+
+
+class Stop(Step):
+    """Ask the container's first process to end, and kill it when it does not in time."""
+
+    after = "stopped"
+
+    def __init__(self, call: Call, record: dict[str, Any], before: str) -> None:
+        self.call = call
+        self.record = record
+        self.directory = call.paths.state(record["id"])
+        self.target = self.directory
+        self.before = before
+
+    def do(self) -> None:
+        mark_stopping(self.directory)
+        config = self.record.get("config") or {}
+        if self.record.get("pid") and state.is_alive({"pid": self.record["pid"], "start": self.record.get("start", 0)}):
+            gentle = signal_and_wait(self.record, config.get("stop_signal", 15), config.get("stop_timeout", 10))
+            if not gentle and not signal_and_wait(self.record, 9, _PATIENCE):
+                raise BulkheadError("container %s did not end %d seconds after SIGKILL" % (self.record["id"], _PATIENCE), target=self.target)
+        wait_for_monitor(self.directory, self.record)
+
+    def undo(self) -> None:
+        """Start it again as it was."""
+        record = dict(self.record)
+        clear_stopping(self.directory)
+        if not record.get("spec"):
+            return
+        # The group was made again where it was removed; what confines it is made sure of, from what was asked for.
+        resources = json.loads(read_text(self.directory + "/resources.json") or "{}")
+        apply(plan_groups(self.call.host, [groups.desired(record["config"], resources, self.call.host)]))
+        helper = Helper(self.call.paths)
+        try:
+            restore = Start(self.call, {**record["spec"], "record": {**record, "status": "creating"}, "wait": False}, helper)
+            restore.do()
+            settle(helper, [record["id"]])
+        finally:
+            helper.close()
+
+
+class Reserve(Step):
+    """Write down that a container is being made, by whom and of what, before anything else of it is made."""
+
+    def __init__(self, call: Call, record: dict[str, Any], old: dict[str, Any] | None, before: str | None, after: str) -> None:
+        self.call = call
+        self.record = record
+        self.old = old
+        self.directory = call.paths.state(record["id"])
+        self.target = self.directory + "/" + state.FILE
+        self.before = before
+        self.after = after
+
+    def do(self) -> None:
+        self.call.paths.make()
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        self.record["creator"] = state.identity(os.getpid())
+        state.write(self.directory, self.record)
+        clear_stopping(self.directory)
+
+    def undo(self) -> None:
+        if self.old is None:
+            _remove_state(self.directory)
+        else:
+            mark_stopping(self.directory)
+            state.write(self.directory, {**self.old, "status": "stopped", "pid": 0})
+
+
+class PutAside(Step):
+    """Put a container's private files where they are not in the way of new ones, until those have proved themselves."""
+
+    after = "put aside"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.target = path
+        self.before = "private files"
+
+    def do(self) -> None:
+        base.remove(aside(self.path))
+        os.rename(self.path, aside(self.path))
+
+    def undo(self) -> None:
+        base.remove(self.path)
+        os.rename(aside(self.path), self.path)
+
+
+def aside(path: str) -> str:
+    return path + ".old"
+
+
+class MakeOwn(Step):
+    """Make the private files of a container with the machine's own root: the upper layers of its views."""
+
+    before = None
+    after = "private files"
+
+    def __init__(self, call: Call, config: dict[str, Any], views: list[str]) -> None:
+        self.config = config
+        self.views = views
+        self.target = self.own = call.paths.own(config["name"])
+
+    def do(self) -> None:
+        base.remove(self.own)
+        os.mkdir(self.own, 0o700)
+        for name in ["", *("views/" + name + "/" for name in self.views)]:
+            for layer in ("upper", "work"):
+                os.makedirs("%s/%s%s" % (self.own, name, layer), mode=0o755)
+        os.mkdir(self.own + "/root", 0o700)
+        base.write_own_files(self.own + "/upper", self.config["hostname"], self.config["network"]["mode"] == "host")
+        # After a reboot the record is gone; by this the next start knows whether the files are those of the same container.
+        with open(self.own + "/config.json", "w", encoding="utf-8") as file:
+            file.write(to_json(self.config))
+
+    def undo(self) -> None:
+        base.remove(self.own)
+
+
+class Start(Step):
+    """Have the helper begin to start the container; whether it could is learned by Settle."""
+
+    after = "running"
+
+    def __init__(self, call: Call, spec: dict[str, Any], helper: Helper | None = None) -> None:
+        self.call = call
+        self.spec = spec
+        self.helper = helper
+        self.name: str = spec["config"]["name"]
+        self.before = "not running"
+        self.target = "container %s" % self.name
+
+    def do(self) -> None:
+        if self.spec["base_fingerprint"]:
+            self.spec["base"] = base.make(self.call.paths, self.spec["base_fingerprint"])
+        path = self.spec["config"]["log"]["path"]
+        if path:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        # The record keeps what is needed to start it again, but for itself.
+        self.spec["record"]["spec"] = {key: value for key, value in self.spec.items() if key != "record"}
+        (self.helper or self.call.helper()).send({"do": "start", "spec": self.spec})
+
+    def undo(self) -> None:
+        self.call.abandon()
+        mark_stopping(self.spec["state"])
+        self.call.kill(self.spec["group"])
+        record = state.read(self.spec["state"])
+        if record is not None and record.get("monitor") and not record.get("shared_monitor"):
+            wait_for_monitor(self.spec["state"], record)
+
+
+def settle(helper: Helper, names: list[str], ended: dict[str, dict[str, Any]] | None = None) -> None:
+    """Wait until each of these containers runs its command, then commit them all. Raises BulkheadError for the first that failed."""
+    waiting = set(names)
+    while waiting:
+        message = _next(helper)
+        if message["event"] == "failed":
+            facts = message["error"]
+            raise BulkheadError(facts["problem"], **{key: facts[key] for key in ("target", "value", "errno", "kernel", "hint") if key in facts})
+        if message["event"] == "started":
+            waiting.discard(message["name"])
+    helper.send({"do": "commit"})
+    waiting = set(names)
+    while waiting:
+        message = _next(helper)
+        if message["event"] == "committed":
+            waiting.discard(message["name"])
+        elif message["event"] == "ended" and ended is not None:
+            ended[message["name"]] = message["exit"]
+
+
+def _next(helper: Helper) -> dict[str, Any]:
+    message = helper.receive(120)
+    if message is None:
+        raise BulkheadError("the helper that makes containers ended, or did not answer for two minutes")
+    return message
+
+
+class Settle(Step):
+    """Learn that every container of the call runs, and let go of them all at once: all, or none."""
+
+    def __init__(self, call: Call, names: list[str]) -> None:
+        self.call = call
+        self.names = names
+        self.target = call.paths.states
+        self.before = "started on trial: " + ", ".join(names)
+        self.after = "committed"
+
+    def do(self) -> None:
+        settle(self.call.helper(), self.names, self.call.ended)
+
+    def undo(self) -> None:
+        """Start.undo() ends each of them."""
+
+
+class Discard(Step):
+    """Remove private files that were put aside or are not wanted any more; there is no way back, so it comes last."""
+
+    after = None
+
+    def __init__(self, path: str, before: str = "private files") -> None:
+        self.target = path
+        self.before = before
+
+    def do(self) -> None:
+        base.remove(self.target)
+
+    def undo(self) -> None:
+        """What is removed stays so."""
+
+
+class Forget(Step):
+    """Remove the record, the very last of a container, and what no other container uses."""
+
+    after = None
+
+    def __init__(self, call: Call, name: str, group: str, log: str, before: str) -> None:
+        self.call = call
+        self.name = name
+        self.group = group
+        self.log = log
+        self.target = call.paths.state(name)
+        self.before = before
+
+    def do(self) -> None:
+        if self.log and os.path.dirname(self.log) == self.call.paths.log:
+            for name in os.listdir(self.call.paths.log) if os.path.isdir(self.call.paths.log) else []:
+                own = os.path.basename(self.log)
+                if name == own or (name.startswith(own + ".") and name[len(own) + 1 :].isdigit()):
+                    os.unlink(self.call.paths.log + "/" + name)
+        _remove_state(self.target)
+        base.collect(self.call.paths, used_bases(self.call.paths))
+        if self.group.startswith("bulkhead/"):
+            # The default parent goes with the last container; one that is in use, or not empty, refuses.
+            for hierarchy in self.call.host.hierarchies:
+                try:
+                    hierarchy.tree.rmdir("bulkhead")
+                except OSError:
+                    pass
+
+    def undo(self) -> None:
+        """What is removed stays so."""
+
+
+class KeepResources(Step):
+    """Note which resources were asked for, beside the record that belongs to the monitor."""
+
+    def __init__(self, directory: str, before: str | None, after: str) -> None:
+        self.target = directory + "/resources.json"
+        self.before = before
+        self.after = after
+
+    def _put(self, text: str | None) -> None:
+        if text is None:
+            if os.path.exists(self.target):
+                os.unlink(self.target)
+            return
+        neighbour = self.target + ".new"
+        with open(neighbour, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(neighbour, self.target)
+
+    def do(self) -> None:
+        self._put(self.after)
+
+    def undo(self) -> None:
+        if os.path.isdir(os.path.dirname(self.target)):
+            self._put(self.before)
+
+
+def used_bases(paths: Paths) -> set[str]:
+    """The bases that some container's record names."""
+    used = set()
+    for name in os.listdir(paths.states) if os.path.isdir(paths.states) else []:
+        record = state.read(paths.state(name))
+        if record and record.get("base"):
+            used.add(str(record["base"]))
+    return used
+
+
+def _remove_state(directory: str) -> None:
+    """Remove a record's directory, the record itself last."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return
+    for name in sorted(names, key=lambda name: name == state.FILE):
+        try:
+            os.unlink(directory + "/" + name)
+        except FileNotFoundError:
+            pass
+    os.rmdir(directory)

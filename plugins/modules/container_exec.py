@@ -1,0 +1,154 @@
+#!/usr/bin/python
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container_exec
+short_description: Run a command in a running container
+description:
+  - Runs a command inside a container that M(bulkhead.linux.container_run) started, in all of its namespaces and control groups, with its capabilities, limits and
+    environment.
+version_added: 0.1.0
+author:
+  - bulkhead.linux contributors (@bulkhead-linux)
+requirements:
+  - Linux 5.12 or newer
+  - root with all capabilities
+extends_documentation_fragment:
+  - bulkhead.linux.attributes
+attributes:
+  check_mode:
+    support: partial
+    details: In check mode the container is looked for, and the command is not run.
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+    details: A command is run whenever the task is.
+options:
+  name:
+    description: The name of the container.
+    type: str
+    required: true
+  command:
+    description:
+      - What to run, as a list of words; text is split into words as a shell would, but no shell runs it.
+      - A name without a slash is looked up in the container's E(PATH).
+    type: raw
+    required: true
+  env:
+    description: Environment variables in addition to the container's.
+    type: dict
+  cwd:
+    description: The working directory; by default that of the container's command.
+    type: str
+  user:
+    description: Who runs the command, as V(user) or V(user:group), each a name of the container or a number; by default who runs the container's command.
+    type: str
+  stdin:
+    description: Text for the command's standard input.
+    type: str
+  detach:
+    description: Leave the command running and do not wait for its end. Its output is not kept.
+    type: bool
+    default: false
+  timeout:
+    description: How many seconds the command may take. Then it is killed, and the task fails.
+    type: float
+seealso:
+  - module: bulkhead.linux.container_run
+  - module: bulkhead.linux.container_info
+"""
+
+EXAMPLES = r"""
+- name: What the container sees of itself
+  bulkhead.linux.container_exec:
+    name: web
+    command: [ps, ax]
+  register: listing
+  changed_when: false
+
+- name: As another user, with input
+  bulkhead.linux.container_exec:
+    name: web
+    command: [tee, /tmp/motd]
+    user: "33:33"
+    stdin: "hello"
+"""
+
+RETURN = r"""
+rc:
+  description: The exit status; 128 and the signal for a command that a signal ended.
+  returned: when the command has ended
+  type: int
+  sample: 0
+stdout:
+  description: What it wrote to its standard output. Bytes that are no UTF-8 are replaced.
+  returned: when the command has ended
+  type: str
+stdout_lines:
+  description: The same in lines.
+  returned: when the command has ended
+  type: list
+  elements: str
+stderr:
+  description: What it wrote to its standard error.
+  returned: when the command has ended
+  type: str
+stderr_lines:
+  description: The same in lines.
+  returned: when the command has ended
+  type: list
+  elements: str
+pid:
+  description: The process id of the command on the machine.
+  returned: with O(detach=true)
+  type: int
+  sample: 4711
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli as _cli  # noqa: F401  (part of what is left on the node)
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
+
+OPTIONS: dict[str, t.Any] = {
+    "name": {"type": "str", "required": True},
+    "command": {"type": "raw", "required": True},
+    "env": {"type": "dict"},
+    "cwd": {"type": "str"},
+    "user": {"type": "str"},
+    "stdin": {"type": "str"},
+    "detach": {"type": "bool", "default": False},
+    "timeout": {"type": "float"},
+}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    try:
+        paths, host = Paths(), Host.observe()
+        if module.check_mode:
+            commands.request(module.params, paths, host)
+            module.exit_json(changed=True, skipped=True)
+        answer = commands.run(module.params, paths, host)
+    except BulkheadError as error:
+        module.fail_json(msg=str(error), error=error.facts())
+    except OSError as error:
+        module.fail_json(msg=str(BulkheadError.from_os("the machine could not be read", error, hint="run as root (become: true)")))
+    if answer.pop("timed_out", False):
+        module.fail_json(msg="the command did not end within %s seconds and was killed" % module.params["timeout"], **answer)
+    if answer.get("rc"):
+        module.fail_json(msg="the command ended with status %d" % answer["rc"], **answer)
+    module.exit_json(changed=True, **answer)
+
+
+if __name__ == "__main__":
+    main()

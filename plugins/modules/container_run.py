@@ -1,0 +1,258 @@
+#!/usr/bin/python
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: container_run
+short_description: Run, pause, stop and remove containers
+description:
+  - Runs a command in a container of its own, with nothing but the kernel. It has private process, mount, host name, IPC, control group and, by default, network
+    namespaces, a root file system of its own, limited capabilities and devices, and control groups that limit and count what it uses.
+  - No container engine, daemon or image is needed. A small monitor process for each container keeps its log, records how it ended, and starts it again when asked to.
+  - When anything but O(resources) changes, the container is stopped, removed with its private files, and made anew; the diff says which options differ.
+  - All or nothing. If one container of a call cannot be started, those that the same call started are removed, and those that it replaced are started again as they
+    were.
+  - If the machine loses power, or the module is killed at any moment, the next run of the same task removes what was left half done and goes on.
+version_added: 0.1.0
+author:
+  - bulkhead.linux contributors (@bulkhead-linux)
+requirements:
+  - Linux 5.12 or newer
+  - root with all capabilities
+extends_documentation_fragment:
+  - bulkhead.linux.attributes
+  - bulkhead.linux.container
+options:
+  persist:
+    description: Whether the container is also written to C(/etc/bulkhead/desired.d), for the next boot.
+    type: bool
+    default: true
+notes:
+  - What runs as root inside is root of the machine as far as the kernel is concerned, held back by namespaces, capabilities, control groups and hidden paths. Give O(user)
+    where the command does not need root.
+  - The monitor of a container runs until the container is stopped. If it is killed, the container is killed with it, and the next run starts both.
+seealso:
+  - module: bulkhead.linux.container_exec
+  - module: bulkhead.linux.container_info
+  - module: bulkhead.linux.cgroup_group
+"""
+
+EXAMPLES = r"""
+- name: A web server that gets half a gigabyte of memory and one and a half CPUs
+  bulkhead.linux.container_run:
+    name: web
+    command: [python3, -m, http.server, "8080"]
+    user: www-data
+    cwd: /srv
+    network:
+      mode: host
+    volumes:
+      - /srv/www:/srv:ro
+    resources:
+      memory: {max: 512M}
+      cpu: {max: 1.5}
+      pids: {max: 100}
+    restart_policy: always
+
+- name: A job, and its result
+  bulkhead.linux.container_run:
+    name: report
+    command: [/usr/local/bin/make-report, --month, "2026-11"]
+    volumes:
+      - /var/lib/reports:/reports
+    wait: true
+    persist: false
+  register: job
+
+- name: Several containers in one call; all are started, or none
+  bulkhead.linux.container_run:
+    containers:
+      - name: worker-1
+        command: [/usr/bin/worker, --shard, "1"]
+        resources: {cpu: {weight: 50}}
+      - name: worker-2
+        command: [/usr/bin/worker, --shard, "2"]
+        resources: {cpu: {weight: 50}}
+
+- name: Gone, with all that was its own
+  bulkhead.linux.container_run:
+    name: web
+    state: absent
+"""
+
+RETURN = r"""
+writes:
+  description: What was done, or in check mode would be done, in its order.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    target:
+      description: The file, directory or container.
+      type: str
+      returned: success
+      sample: /sys/fs/cgroup/bulkhead/web/memory.max
+    before:
+      description: What was there, null for nothing.
+      type: str
+      returned: success
+      sample: max
+    after:
+      description: What is there now, null for nothing.
+      type: str
+      returned: success
+      sample: "536870912"
+containers:
+  description: Each container, in the order in which they were given.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The name.
+      type: str
+      returned: success
+      sample: web
+    state:
+      description: The state that was asked for.
+      type: str
+      returned: success
+      sample: started
+    status:
+      description: V(running), V(paused), V(stopped), V(restarting) between two starts, or V(absent).
+      type: str
+      returned: success
+      sample: running
+    pid:
+      description: The process id of its first process, 0 when it does not run.
+      type: int
+      returned: success
+      sample: 4711
+    created:
+      description: When it was made; likewise C(started) and C(finished).
+      type: str
+      returned: when it exists
+      sample: "2026-11-23T10:25:26.178150Z"
+    exit:
+      description: How it ended - C(code) (128 and the signal for one), C(signal), and C(killed_by), V(memory) when the kernel killed it at its memory limit.
+      type: dict
+      returned: when it has ended
+      sample: {code: 137, signal: 9, killed_by: memory}
+    oom_kills:
+      description: How many processes the kernel killed in its group for want of memory.
+      type: int
+      returned: when it has ended
+      sample: 1
+    restarts:
+      description: How often it was started again.
+      type: int
+      returned: when it was started
+      sample: 0
+    cgroup:
+      description: Its control group.
+      type: str
+      returned: when it exists
+      sample: bulkhead/web
+    log:
+      description: Its log file.
+      type: str
+      returned: when it exists
+      sample: /var/log/bulkhead/web.log
+    output:
+      description: The end of its log, at most 64 KiB.
+      type: str
+      returned: with O(wait=true)
+      sample: done
+    asked:
+      description: The resources that were asked for, by option.
+      type: dict
+      returned: success
+      sample: {memory.max: 512M, cpu.max: 1.5}
+    effective:
+      description: What the kernel holds, by option, in the vocabulary of v2.
+      type: dict
+      returned: success
+      sample: {memory.max: "536870912", cpu.max: 150000 100000}
+    rounded:
+      description: The options for which the kernel keeps another value than was asked for, because it rounds.
+      type: list
+      elements: str
+      returned: success
+      sample: []
+asked:
+  description: As RV(containers[].asked).
+  returned: when O(name) is used
+  type: dict
+  sample: {memory.max: 512M}
+effective:
+  description: As RV(containers[].effective).
+  returned: when O(name) is used
+  type: dict
+  sample: {memory.max: "536870912"}
+rounded:
+  description: As RV(containers[].rounded).
+  returned: when O(name) is used
+  type: list
+  elements: str
+  sample: []
+error:
+  description: What went wrong, as data; C(problem), C(target), C(value), C(errno), C(kernel), C(hint) and C(undo_failures).
+  returned: on failure
+  type: dict
+  sample: {problem: "container web: executing the command 'nginx' failed for nginx", errno: ENOENT}
+"""
+
+import typing as t
+
+from ansible_collections.bulkhead.linux.plugins.module_utils import _container_options, _module
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli as _cli  # noqa: F401  (part of what is left on the node)
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.lifecycle import Container, ContainerPlan, Lifecycle
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.plan import Plan
+
+
+class Containers(_module.Subject):
+    """Containers."""
+
+    kind = "container_run"
+    plural = "containers"
+
+    def __init__(self) -> None:
+        self.lifecycle = Lifecycle()
+        self.containers: list[Container] = []
+        self.last = ContainerPlan()
+
+    def parse(self, options: dict[str, t.Any]) -> Container:
+        return self.lifecycle.parse(options)
+
+    def plan(self, objects: list[Container]) -> ContainerPlan:
+        self.containers, self.last = objects, self.lifecycle.plan(objects)
+        return self.last
+
+    def apply(self, the_plan: Plan) -> None:
+        self.lifecycle.apply(the_plan, self.containers, self.last)
+
+    def report(self, objects: list[Container], last: ContainerPlan) -> list[dict[str, t.Any]]:
+        self.lifecycle.finish()
+        reports = self.lifecycle.report(objects, last)
+        for report in reports:
+            code = (report.get("exit") or {}).get("code")
+            if "output" in report and code:
+                killed = ", killed for want of memory" if report["exit"]["killed_by"] == "memory" else ""
+                raise BulkheadError(
+                    "container %s ended with status %d%s" % (report["name"], code, killed),
+                    target=report["log"],
+                    hint="its last words: %s" % report["output"][-2000:],
+                )
+        return reports
+
+
+def main() -> None:
+    _module.run(Containers, _container_options.CONTAINER)
+
+
+if __name__ == "__main__":
+    main()
