@@ -23,8 +23,8 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ready-ansible ## isolate two workloads on this machine, prove each limit, then prove that a second run writes nothing
-	@$(PLAY) bulkhead.linux.quickstart
-	@$(PLAY) bulkhead.linux.quickstart
+	@ANSIBLE_CALLBACK_RESULT_FORMAT=yaml $(PLAY) bulkhead.linux.quickstart
+	@ANSIBLE_CALLBACK_RESULT_FORMAT=yaml $(PLAY) bulkhead.linux.quickstart --extra-vars quickstart_expect_no_change=true
 
 .PHONY: demo-clean
 demo-clean: ready-ansible ## remove every trace of the demo

@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: bulkhead.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the workloads of the quickstart do, from inside their containers; each command but the first prints JSON.
+"""What the workloads of the quickstart are told to do, from inside their containers; each command prints JSON.
 
-    serve                  a steady service: wakes up a hundred times a second and keeps note of how late it was
-    lateness SECONDS       the worst that the service saw in that time
+    lateness SECONDS       how often the service woke up in that time, and the latest it was
     burn SECONDS WORKERS   use all the CPU time there is
     hoard BYTES            use memory until there is that much of it, or until the kernel ends it
     fork MOST              make processes until there are that many, or until the kernel refuses
@@ -26,28 +25,7 @@ import stat
 import sys
 import time
 
-NOTES = "/dev/shm/lateness"
-TICK = 0.01
-
-
-def serve():
-    os.mkdir(NOTES)
-    due = time.monotonic()
-    while True:
-        second, worst, ticks = int(due), 0.0, 0
-        while int(due) == second:
-            due += TICK
-            time.sleep(max(0.0, due - time.monotonic()))
-            late = time.monotonic() - due
-            worst, ticks = max(worst, late), ticks + 1
-            if late > 1:  # what was missed is not made up for
-                due += late
-        with open("%s/.new" % NOTES, "w", encoding="ascii") as file:
-            json.dump([ticks, worst], file)
-        os.rename("%s/.new" % NOTES, "%s/%d" % (NOTES, second))
-        for old in os.listdir(NOTES):
-            if old.isdigit() and int(old) < second - 60:
-                os.unlink("%s/%s" % (NOTES, old))
+NOTES = "/dev/shm/lateness"  # of quickstart_service.py
 
 
 def lateness(seconds):
@@ -146,11 +124,6 @@ def look():
         except OSError:
             return []
 
-    try:
-        with open("/etc/shadow", encoding="utf-8") as file:
-            hashes = sum(len(line.split(":")[1]) > 3 for line in file)
-    except OSError:
-        hashes = 0
     with open("/proc/net/dev", encoding="ascii") as file:
         interfaces = re.findall(r"^ *([^ :|]+):", file.read(), re.MULTILINE)
     with open("/proc/1/cmdline", encoding="utf-8", errors="replace") as file:
@@ -161,7 +134,7 @@ def look():
         "processes": sum(name.isdigit() for name in os.listdir("/proc")),
         "hostname": socket.gethostname(),
         "interfaces": interfaces,
-        "password_hashes": hashes,
+        "password_files": [path for path in ("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/ssl/private") if os.path.exists(path)],
         "host_keys": [name for name in inside("/etc/ssh") if name.startswith("ssh_host_") and not name.endswith(".pub")],
         "homes": inside("/home") + inside("/root"),
         "other_containers": inside("/var/lib/bulkhead") + inside("/run/bulkhead"),
@@ -173,5 +146,5 @@ def look():
 
 
 if __name__ == "__main__":
-    commands = {function.__name__: function for function in (serve, lateness, burn, hoard, fork, write, look)}
+    commands = {function.__name__: function for function in (lateness, burn, hoard, fork, write, look)}
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))

@@ -27,9 +27,11 @@ rootfs:
     - V(host) composes a private root from the machine's own, so that no image is needed. The machine's C(/usr) (and C(/bin), C(/sbin), C(/lib*) where these are
       directories of their own) appears as a private view that can be written to, and what is written is seen by this container only.
     - With V(host), C(/etc) is a copy from the time of the start. It holds what an unprivileged user of the machine can read, and nothing else. Password hashes
-      (C(shadow)), host keys, sudo rules, private TLS keys, keytabs and VPN keys are left out, and so are C(/etc/bulkhead), C(/etc/fstab) and C(/etc/machine-id).
+      (C(shadow)), host keys, sudo rules, private TLS keys, keytabs and VPN keys are left out, and so are C(/etc/bulkhead), C(/etc/fstab) and
+      C(/etc/machine-id).
       C(hostname), C(hosts) and C(resolv.conf) are the container's own.
-    - With V(host), everything else of the machine is not there at all. C(/home), C(/root), C(/srv), C(/opt), C(/mnt), C(/media), C(/var), C(/run) and C(/tmp) are
+    - With V(host), everything else of the machine is not there at all. C(/home), C(/root), C(/srv), C(/opt), C(/mnt), C(/media), C(/var), C(/run) and
+      C(/tmp) are
       private and empty. C(/usr) is shown whole; secrets in it, or in C(/usr/local), are not hidden.
     - To show more of the machine, use O(volumes). To hide more, use O(masked_paths).
   type: str
@@ -38,10 +40,12 @@ command:
   description:
     - What to run, as a list of words; text is split into words as a shell would, but no shell runs it.
     - A name without a slash is looked up in the container's E(PATH).
-    - Required to make a container. When it is left out, the container that is there is started, paused or stopped as it is, and the other options are not looked at.
+    - Required to make a container. When it is left out, the container that is there is started, paused or stopped as it is, and the other options are not
+      looked at.
   type: raw
 env:
-  description: Environment variables. Apart from these there are E(PATH), E(HOME) of the user, and E(container) with the value V(bulkhead), and none of the machine's.
+  description: Environment variables. Apart from these there are E(PATH), E(HOME) of the user, and E(container) with the value V(bulkhead), and none of the
+    machine's.
   type: dict
 cwd:
   description: The working directory. It must be there.
@@ -76,7 +80,8 @@ network:
 volumes:
   description:
     - Files and directories of the machine that are shown inside, as C(source:destination) or C(source:destination:options).
-    - Options are V(ro), V(rw), and V(suid), V(dev) and V(noexec); by default a volume can be written to, with V(nosuid) and V(nodev). Mounts below the source come
+    - Options are V(ro), V(rw), and V(suid), V(dev) and V(noexec); by default a volume can be written to, with V(nosuid) and V(nodev). Mounts below the
+      source come
       along, and V(ro) holds for them too.
     - The destination is made when it is missing. It is resolved inside the root file system, whatever links there are in it.
   type: list
@@ -117,7 +122,8 @@ masked_paths:
   elements: str
 readonly_paths:
   description: >-
-    Paths that are read-only, in addition to those that always are (C(/proc/asound), C(/proc/bus), C(/proc/fs), C(/proc/irq), C(/proc/sys), C(/proc/sysrq-trigger),
+    Paths that are read-only, in addition to those that always are (C(/proc/asound), C(/proc/bus), C(/proc/fs), C(/proc/irq), C(/proc/sys),
+    C(/proc/sysrq-trigger),
     and all of C(/sys)).
   type: list
   elements: str
@@ -159,7 +165,8 @@ sysctls:
   type: dict
 capabilities:
   description:
-    - Changes to the capabilities that are kept, which by default are CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, NET_BIND_SERVICE, SETFCAP, SETGID, SETPCAP, SETUID and
+    - Changes to the capabilities that are kept, which by default are CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, NET_BIND_SERVICE, SETFCAP, SETGID,
+      SETPCAP, SETUID and
       SYS_CHROOT.
     - With SYS_ADMIN, SYS_PTRACE, SYS_MODULE, SYS_RAWIO or MKNOD a container is not confined any more.
   type: dict
@@ -189,7 +196,8 @@ cgroup_parent:
 @RESOURCES@
 restart_policy:
   description:
-    - What happens when the container ends by itself. V(no), nothing; V(on-failure) or V(on-failure:N), it is started again after a status other than 0, at most N
+    - What happens when the container ends by itself. V(no), nothing; V(on-failure) or V(on-failure:N), it is started again after a status other than 0, at
+      most N
       times; V(always) and V(unless-stopped), it is started again whatever the status.
     - Between starts there is a pause, from 0.1 seconds doubling up to a minute.
   type: str

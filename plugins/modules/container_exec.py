@@ -9,7 +9,8 @@ DOCUMENTATION = r"""
 module: container_exec
 short_description: Run a command in a running container
 description:
-  - Runs a command inside a container that M(bulkhead.linux.container_run) started, in all of its namespaces and control groups, with its capabilities, limits and
+  - Runs a command inside a container that M(bulkhead.linux.container_run) started, in all of its namespaces and control groups, with its capabilities,
+    limits and
     environment.
 version_added: 0.1.0
 author:
@@ -144,9 +145,9 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=str(BulkheadError.from_os("the machine could not be read", error, hint="run as root (become: true)")))
     if answer.pop("timed_out", False):
-        module.fail_json(msg="the command did not end within %s seconds and was killed" % module.params["timeout"], **answer)
+        module.fail_json(msg="the command did not end within %s seconds and was killed" % module.params["timeout"], changed=True, **answer)
     if answer.get("rc"):
-        module.fail_json(msg="the command ended with status %d" % answer["rc"], **answer)
+        module.fail_json(msg="the command ended with status %d" % answer["rc"], changed=True, **answer)
     module.exit_json(changed=True, **answer)
 
 

@@ -11,9 +11,11 @@ short_description: Run, pause, stop and remove containers
 description:
   - Runs a command in a container of its own, with nothing but the kernel. It has private process, mount, host name, IPC, control group and, by default, network
     namespaces, a root file system of its own, limited capabilities and devices, and control groups that limit and count what it uses.
-  - No container engine, daemon or image is needed. A small monitor process for each container keeps its log, records how it ended, and starts it again when asked to.
+  - No container engine, daemon or image is needed. A small monitor process for each container keeps its log, records how it ended, and starts it again
+    when asked to.
   - When anything but O(resources) changes, the container is stopped, removed with its private files, and made anew; the diff says which options differ.
-  - All or nothing. If one container of a call cannot be started, those that the same call started are removed, and those that it replaced are started again as they
+  - All or nothing. If one container of a call cannot be started, those that the same call started are removed, and those that it replaced are started
+    again as they
     were.
   - If the machine loses power, or the module is killed at any moment, the next run of the same task removes what was left half done and goes on.
 version_added: 0.1.0
@@ -31,7 +33,8 @@ options:
     type: bool
     default: true
 notes:
-  - What runs as root inside is root of the machine as far as the kernel is concerned, held back by namespaces, capabilities, control groups and hidden paths. Give O(user)
+  - What runs as root inside is root of the machine as far as the kernel is concerned, held back by namespaces, capabilities, control groups and hidden
+    paths. Give O(user)
     where the command does not need root.
   - The monitor of a container runs until the container is stopped. If it is killed, the container is killed with it, and the next run starts both.
 seealso:

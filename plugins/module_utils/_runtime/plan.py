@@ -11,6 +11,7 @@ and the error says which step failed. Nothing else writes to the kernel.
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from .errors import BulkheadError
@@ -121,11 +122,16 @@ class ReplaceFile(Step):
             os.makedirs(directory, mode=0o755, exist_ok=True)
             # One fixed name for the neighbour: what a killed run left there is overwritten by the next.
             neighbour = os.path.join(directory, ".%s.new" % name)
-            fd = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, self.mode)
-            with os.fdopen(fd, "wb", buffering=0) as file:
-                file.write(content.encode())
-                os.fsync(file.fileno())
-            os.replace(neighbour, self.target)
+            try:
+                fd = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, self.mode)
+                with os.fdopen(fd, "wb", buffering=0) as file:
+                    file.write(content.encode())
+                    os.fsync(file.fileno())
+                os.replace(neighbour, self.target)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(neighbour)
+                raise
         if os.path.isdir(directory):
             fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:

@@ -67,10 +67,10 @@ def parse_rules(rules: list[dict[str, Any]]) -> Policy:
         if kind not in ("a", "b", "c") or not access or set(access) - set("rwm"):
             raise InvalidInput("devices: %r is not a rule" % (rule,), hint="type is a, b or c; access is made of r, w and m")
         numbers = []
-        for which in ("major", "minor"):
+        for which, bits in (("major", 12), ("minor", 20)):  # include/linux/kdev_t.h
             number = rule.get(which)
             star = number is None or str(number).strip() == "*"
-            numbers.append("*" if star else str(units.parse_count(number, "devices: " + which, 0, (1 << 32) - 1)))  # type: ignore[arg-type]
+            numbers.append("*" if star else str(units.parse_count(number, "devices: " + which, 0, (1 << bits) - 1)))  # type: ignore[arg-type]
         if kind == "a":
             if numbers != ["*", "*"] or _ordered(access) != "rwm":
                 raise InvalidInput("devices: type a stands for all devices and any access", hint="write one rule for b and one for c")
@@ -111,24 +111,30 @@ def read_v1(text: str) -> Policy:
 
 
 class DeviceWrite(Step):
-    """Allow or deny one thing on v1."""
+    """Allow or deny one thing on v1.
 
-    def __init__(self, tree: Tree, group: str, verb: str, line: str) -> None:
+    lost: lines that were allowed and that the kernel forgets with the write, as it does when everything is allowed.
+    """
+
+    def __init__(self, tree: Tree, group: str, verb: str, line: str, lost: list[str] | None = None) -> None:
         self.tree = tree
         self.group = group
         self.verb = verb
         self.line = line
         self.target = tree.full("%s/devices.%s" % (group, verb))
         self.before, self.after = None, line
+        self.lost = lost or []
 
-    def _write(self, verb: str) -> None:
-        self.tree.write("%s/devices.%s" % (self.group, verb), self.line)
+    def _write(self, verb: str, line: str) -> None:
+        self.tree.write("%s/devices.%s" % (self.group, verb), line)
 
     def do(self) -> None:
-        self._write(self.verb)
+        self._write(self.verb, self.line)
 
     def undo(self) -> None:
-        self._write("deny" if self.verb == "allow" else "allow")
+        self._write("deny" if self.verb == "allow" else "allow", self.line)
+        for line in self.lost:
+            self._write("allow", line)
 
 
 def steps_v1(tree: Tree, group: str, now: Policy, wanted: Policy) -> list[Step]:
@@ -139,7 +145,7 @@ def steps_v1(tree: Tree, group: str, now: Policy, wanted: Policy) -> list[Step]:
             hint="list what is allowed instead: v1 shows that, so that a second run can tell",
         )
     if wanted.allow:
-        return [] if now.allow else [DeviceWrite(tree, group, "allow", "a")]
+        return [] if now.allow else [DeviceWrite(tree, group, "allow", "a", now.lines())]
     steps: list[Step] = []
     held = now.exceptions
     if now.allow:
@@ -184,17 +190,13 @@ def program(policy: Policy) -> bytes:
         access_test = (_IF_EQUAL, 6, 0, 0) if policy.allow else (_IF_NOT_EQUAL_REGISTER, 6, 2, 0)
         length = len(tests) + len(masks) + 1 + 2
         for index, (opcode, target, source, value) in enumerate(tests):
-            block.append(_instruction(opcode, target, source, length - index - 1, _signed(value)))
+            block.append(_instruction(opcode, target, source, length - index - 1, value))
         block += masks
         block.append(_instruction(access_test[0], access_test[1], access_test[2], 2, access_test[3]))
         block += [_instruction(_MOVE, 0, value=int(not policy.allow)), _instruction(_EXIT)]
         code += block
     code += [_instruction(_MOVE, 0, value=int(policy.allow)), _instruction(_EXIT)]
     return b"".join(code)
-
-
-def _signed(number: int) -> int:
-    return number - (1 << 32) if number >= 1 << 31 else number
 
 
 def program_name(policy: Policy) -> str:

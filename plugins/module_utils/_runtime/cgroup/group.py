@@ -143,6 +143,7 @@ def parse_group(options: dict[str, Any], host: Host) -> Group:
         _parse_keyed(group, options, host)
         _parse_files(group, options.get("files") or {}, host)
         _parse_rest(group, options, host)
+        _check_weight(group)
     except InvalidInput as error:
         error.problem = "group %s: %s" % (group.name, error.problem)
         raise
@@ -240,6 +241,13 @@ def _parse_keyed(group: Group, options: dict[str, Any], host: Host) -> None:
         hierarchy = group.needs("misc", host, option)
         value = MAX if units.is_max(asked) else str(units.parse_count(asked, option))
         group.settings.append(Setting(option, asked, hierarchy, knobs.MISC_MAX, value, str(resource)))
+
+
+def _check_weight(group: Group) -> None:
+    """The kernel takes no weight for an idle group (sched_group_set_shares(), kernel/sched/fair.c)."""
+    given = {setting.option: setting.value for setting in group.settings}
+    if given.get("cpu.idle") == "1" and "cpu.weight" in given:
+        raise InvalidInput("cpu.weight cannot be had with cpu.idle: an idle group has no weight", hint="leave one of them out")
 
 
 class _AnyText(Format):

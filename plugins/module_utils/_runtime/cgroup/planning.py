@@ -216,11 +216,12 @@ class _Planner:
             if before == setting.kept:
                 continue
             grows = setting.starts_low if before is None else setting.file.format.grows(before, setting.kept)
-            step = steps.SetKnob(group.name, setting, before)
+            step = (steps.SetIdle if setting.option == "cpu.idle" else steps.SetKnob)(group.name, setting, before)
             if not grows and before is not None:
                 self._check_usage(group, setting)
             (giving if grows else taking).append((setting.order if grows else -setting.order, step))
-        for order, taker in sorted(taking, key=lambda entry: entry[0]):
+        # A value that v1 keeps in two files is taken in reverse too: a quota is less only when its period is there.
+        for order, taker in sorted(reversed(taking), key=lambda entry: entry[0]):
             if taker.before is None:
                 self.grows.append(taker)
             else:

@@ -16,7 +16,7 @@ from ..kernel import processes
 from ..plan import MakeDirectory, Step, WriteFile
 from .group import Setting
 from .host import Hierarchy
-from .knobs import KNOBS
+from .knobs import BY_OPTION, KNOBS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ _HINTS = {
     ): "on v1 a group cannot have more CPU time than its parent, nor less than a child: change the parent first, or put both in one call",
     ("cpu.cfs_burst_us", errno.EINVAL): "the burst cannot be more than the quota",
     ("cpu.max.burst", errno.EINVAL): "the burst cannot be more than the quota",
+    ("cpu.shares", errno.EINVAL): "the group is idle, and an idle group has no weight: set cpu.idle to false with it",
+    ("cpu.weight", errno.EINVAL): "the group is idle, and an idle group has no weight: set cpu.idle to false with it",
     ("cpuset.cpus", errno.EACCES): "the parent group does not have all of these CPUs",
     ("cpuset.mems", errno.EACCES): "the parent group does not have all of these memory nodes",
     ("cpuset.cpus", errno.EBUSY): "a child group still uses CPUs that this would take away",
@@ -106,6 +108,21 @@ class SetKnob(WriteFile):
     def explain(self, error: OSError) -> BulkheadError:
         problem = "group %s: %s could not be set to %s (%r written to %s)" % (self.group, self.setting.option, self.setting.asked, self.after, self.target)
         return BulkheadError.from_os(problem, error, target=self.target, value=self.after, hint=hint_for(self.path, error.errno or 0))
+
+
+class SetIdle(SetKnob):
+    """Make a group idle, or no longer so. The kernel forgets its weight both times (sched_group_set_idle(), kernel/sched/fair.c)."""
+
+    def do(self) -> None:
+        file = BY_OPTION["cpu.weight"].files(self.setting.hierarchy.version)[0]
+        self._weight = "%s/%s" % (self.group, file.name)
+        self._held = file.format.restored(file.format.normal(self.tree.read(self._weight)))
+        super().do()
+
+    def undo(self) -> None:
+        super().undo()
+        if self.restore == "0":
+            self.tree.write(self._weight, self._held)
 
 
 class WriteCore(WriteFile):

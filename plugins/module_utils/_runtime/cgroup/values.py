@@ -188,6 +188,20 @@ class Flag(Format):
         return self.one if kept == "1" else self.zero
 
 
+class Exclusive(Flag):
+    """A flag whose 1 takes CPUs from other groups: letting go of them must come before another group gets them."""
+
+    def grows(self, before: str, after: str) -> bool:
+        return after == "1"
+
+
+class Partition(Format):
+    """cpuset.cpus.partition; a member has no CPUs for itself."""
+
+    def grows(self, before: str, after: str) -> bool:
+        return after != "member"
+
+
 class DefaultLine(Format):
     """The line "default N" of io.weight; ioc_weight_write(), block/blk-iocost.c."""
 

@@ -50,6 +50,7 @@ _VIEWS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # In /etc and readable by all, but about this machine and not about what runs on it; the container gets its own or none.
 _NOT_COPIED = ("bulkhead", "fstab", "hostname", "hosts", "machine-id", "mtab", "resolv.conf")
 _LARGEST_FILE = 16 << 20
+_UNFINISHED = ".new."  # and the process that is at it
 
 
 def views() -> list[str]:
@@ -97,7 +98,14 @@ def fingerprint() -> str:
     source = os.open("/etc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for path, status, _directory in _readable(source):
-            numbers = (status.st_mode, status.st_uid, status.st_gid, status.st_size if not stat.S_ISDIR(status.st_mode) else 0, status.st_mtime_ns, status.st_ino)
+            numbers = (
+                status.st_mode,
+                status.st_uid,
+                status.st_gid,
+                status.st_size if not stat.S_ISDIR(status.st_mode) else 0,
+                status.st_mtime_ns,
+                status.st_ino,
+            )
             digest.update(os.fsencode(path) + repr(numbers).encode())
     finally:
         os.close(source)
@@ -109,7 +117,7 @@ def make(paths: Paths, print_: str) -> str:
     directory = paths.bases + "/" + print_
     if os.path.isdir(directory):
         return directory
-    unfinished = "%s/.new.%d" % (paths.bases, os.getpid())
+    unfinished = "%s/%s%d" % (paths.bases, _UNFINISHED, os.getpid())
     old = os.umask(0)
     try:
         os.mkdir(unfinished, 0o755)
@@ -195,7 +203,7 @@ def collect(paths: Paths, used: set[str]) -> None:
     except FileNotFoundError:
         return
     for name in names:
-        if name not in used:
+        if name not in used and not (name.startswith(_UNFINISHED) and os.path.exists("/proc/" + name[len(_UNFINISHED) :])):
             remove(paths.bases + "/" + name)
 
 

@@ -40,7 +40,9 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
         wanted["groups"] = []
     places = groups.places(groups.desired(held, {}, host))
     # The hierarchies in which the container is now; its resources may have put it into more.
-    v1 = [hierarchy.tree.full(seen.record["cgroup"]) for hierarchy in host.hierarchies if hierarchy.version == 1 and hierarchy.tree.exists(seen.record["cgroup"])]
+    v1 = [
+        hierarchy.tree.full(seen.record["cgroup"]) for hierarchy in host.hierarchies if hierarchy.version == 1 and hierarchy.tree.exists(seen.record["cgroup"])
+    ]
     return {
         "do": "exec",
         "id": 1,

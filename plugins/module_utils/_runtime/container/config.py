@@ -62,7 +62,9 @@ def parse_name(value: object) -> str:
     """A container's name: it is a directory, a control group and a host name."""
     text = str(value if value is not None else "")
     if not _NAME.fullmatch(text):
-        raise InvalidInput("%r cannot be the name of a container" % text, hint="use letters, digits, '_', '.' and '-', at most 64, and begin with a letter or digit")
+        raise InvalidInput(
+            "%r cannot be the name of a container" % text, hint="use letters, digits, '_', '.' and '-', at most 64, and begin with a letter or digit"
+        )
     return text
 
 
@@ -199,7 +201,9 @@ def parse_mounts(options: dict[str, Any]) -> list[dict[str, Any]]:
         if (mount.get("type") or "bind") == "bind":
             found.append(_bind(mount.get("source"), mount.get("destination"), words, what))
         else:
-            found.append({"type": "tmpfs", "source": "", "destination": _destination(mount.get("destination"), what), "options": _options(words, "tmpfs", what)})
+            found.append(
+                {"type": "tmpfs", "source": "", "destination": _destination(mount.get("destination"), what), "options": _options(words, "tmpfs", what)}
+            )
     places = [mount["destination"] for mount in found]
     for place in places:
         if places.count(place) > 1:
@@ -220,7 +224,9 @@ def parse_devices(asked: list[dict[str, Any]] | None) -> tuple[list[dict[str, An
             try:
                 status = os.stat(path)
             except OSError as error:
-                raise InvalidInput("devices: %s is not on this machine: %s" % (path, error.strerror), hint="give type, major and minor to make it anyway") from None
+                raise InvalidInput(
+                    "devices: %s is not on this machine: %s" % (path, error.strerror), hint="give type, major and minor to make it anyway"
+                ) from None
             if not (stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)):
                 raise InvalidInput("devices: %s is not a device" % path)
             kind = "b" if stat.S_ISBLK(status.st_mode) else "c"

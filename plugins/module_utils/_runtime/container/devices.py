@@ -61,6 +61,8 @@ def _make(dev: int, device: dict[str, Any]) -> None:
             os.close(at)
             at = inner
         kind = stat.S_IFBLK if device["type"] == "b" else stat.S_IFCHR
+        if len(parts) == 1 and parts[0] in (name for name, _major, _minor in DEFAULT):
+            os.unlink(parts[0], dir_fd=at)  # one of the usual ones, with another mode or owner
         os.mknod(parts[-1], kind | device["mode"], os.makedev(device["major"], device["minor"]), dir_fd=at)
         os.chown(parts[-1], device["uid"], device["gid"], dir_fd=at, follow_symlinks=False)
     finally:
@@ -84,4 +86,3 @@ def open_null_of_machine() -> int:
         os.close(fd)
         raise OSError(22, "is not the null device", "/dev/null")
     return fd
-

@@ -85,7 +85,10 @@ def places(group: groups.Group) -> dict[str, Any]:
     v1 = [hierarchy for hierarchy in group.hierarchies if hierarchy.version == 1]
     v2 = next((hierarchy for hierarchy in group.hierarchies if hierarchy.version == 2), None)
     memory = next((hierarchy for hierarchy in group.hierarchies if "memory" in hierarchy.controllers), None)
-    mounts = [{"name": os.path.basename(hierarchy.path), "version": hierarchy.version, "controllers": hierarchy.controllers if hierarchy.version == 1 else []} for hierarchy in group.hierarchies]
+    mounts = [
+        {"name": os.path.basename(hierarchy.path), "version": hierarchy.version, "controllers": hierarchy.controllers if hierarchy.version == 1 else []}
+        for hierarchy in group.hierarchies
+    ]
     return {
         "group": group.name,
         "v1": [hierarchy.tree.full(group.name) for hierarchy in v1],

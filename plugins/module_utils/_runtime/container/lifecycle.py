@@ -160,8 +160,7 @@ class Lifecycle:
     def _plan_one(self, container: Container, work: _Work) -> None:
         seen = container.seen
         if container.wanted == "absent":
-            if seen.record is not None or seen.has_files:
-                self._remove(container, work)
+            self._remove(container, work)
         elif container.wanted == "stopped":
             self._stop(container, work)
         elif seen.record is not None and self.made.get(container.name) == seen.record.get("created"):
@@ -178,9 +177,8 @@ class Lifecycle:
             return []
         held = record.get("config") or {}
         keys = [key for key in container.config if held.get(key) != container.config[key]]
-        if container.seen.resources is not None:
-            if _options_of(json.loads(container.seen.resources)) - _options_of(container.resources):
-                keys.append("resources")  # lifting a limit that is not asked for any more: the group is made anew
+        if _options_of(json.loads(container.seen.resources or "{}")) - _options_of(container.resources):
+            keys.append("resources")  # lifting a limit that is not asked for any more: the group is made anew
         return keys
 
     def _thaw(self, seen: Seen, work: _Work) -> None:
@@ -243,7 +241,9 @@ class Lifecycle:
         record = self._record(container)
         held = (seen.record or {}).get("config") or {}
         before = "%s%s" % (seen.phase, _shown(held, differs)) if seen.record is not None else None
-        after = "running" + (_shown({**settings, "resources": container.resources}, differs) if differs else _shown(settings, ["rootfs", "command"]) if before is None else "")
+        after = "running" + (
+            _shown({**settings, "resources": container.resources}, differs) if differs else _shown(settings, ["rootfs", "command"]) if before is None else ""
+        )
         work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after))
         work.reserve.append(steps.KeepResources(self.paths.state(container.name), seen.resources, to_json(container.resources)))
         if settings["rootfs"] == "host":
@@ -251,7 +251,7 @@ class Lifecycle:
                 work.first.append(steps.Discard(steps.aside(own), "what an earlier run put aside"))
             if not self._may_keep_files(container, anew):
                 if os.path.isdir(own):
-                    work.own.append(steps.PutAside(own))
+                    work.aside.append(steps.PutAside(own))
                     work.last.append(steps.Discard(steps.aside(own)))
                 work.own.append(steps.MakeOwn(self.call, settings, base.views()))
         elif os.path.isdir(own):
@@ -312,8 +312,9 @@ class Lifecycle:
         fresh = [container.group for container in work.fresh if container.group is not None]
         removed = plan_groups(self.host, [groups.gone(name, self.host) for name in work.gone])
         plan.groups = plan_groups(self.host, standing)
-        plan.steps = [*work.first, *work.own_first(), *removed.steps, *work.reserve, *plan.groups.steps]
+        plan.steps = [*work.first, *work.aside, *removed.steps, *work.reserve, *plan.groups.steps]
         plan.warnings = list(plan.groups.warnings)
+        steps_of: dict[str, list[Step]] = {container.name: [] for container in containers}
         if fresh:
             host = groups.host_without(self.host, set(work.gone))
             renewed = []
@@ -321,10 +322,13 @@ class Lifecycle:
                 if container.config is not None:
                     renewed.append(groups.desired(container.config, container.resources, host))
             made = plan_groups(host, renewed)
-            plan.steps += made.steps
+            plan.steps += _sorted_out(made.steps, host, {group.name: steps_of[container.name] for container, group in zip(work.fresh, renewed)})
             plan.warnings += made.warnings
-        plan.steps += work.own
-        plan.steps += work.starts
+        # While one container starts, the groups and files of the next are made.
+        for own in work.own:
+            steps_of[own.config["name"]].append(own)
+        for start in work.starts:
+            plan.steps += [*steps_of[start.name], start]
         if work.starts:
             plan.steps.append(steps.Settle(self.call, [start.name for start in work.starts]))
         plan.steps += work.trial + work.trial_end + work.last
@@ -407,19 +411,14 @@ class _Work:
         self.first: list[Step] = []
         self.gone: list[str] = []
         self.reserve: list[Step] = []
-        self.own: list[Step] = []
+        self.aside: list[Step] = []
+        self.own: list[steps.MakeOwn] = []
         self.starts: list[steps.Start] = []
         self.trial: list[Step] = []
         self.trial_end: list[Step] = []
         self.last: list[Step] = []
         self.standing: list[Container] = []
         self.fresh: list[Container] = []
-
-    def own_first(self) -> list[Step]:
-        """Private files are put aside while nothing uses them any more, and before anything new is made."""
-        moved = [step for step in self.own if isinstance(step, steps.PutAside)]
-        self.own = [step for step in self.own if step not in moved]
-        return list(moved)
 
 
 def _options_of(resources: dict[str, Any], above: str = "") -> set[str]:
@@ -431,6 +430,19 @@ def _options_of(resources: dict[str, Any], above: str = "") -> set[str]:
         elif value is not None:
             found.add(above + key)
     return found
+
+
+def _sorted_out(made: list[Step], host: Host, by_group: dict[str, list[Step]]) -> list[Step]:
+    """Give each container the steps that concern its group, in their order; returns those that concern all, which come first."""
+    common: list[Step] = []
+    for step in made:
+        mine = None
+        for hierarchy in host.hierarchies:
+            if step.target.startswith(hierarchy.path + "/"):
+                parts = step.target[len(hierarchy.path) + 1 :].split("/")
+                mine = next((by_group[name] for name in ("/".join(parts[:end]) for end in range(1, len(parts) + 1)) if name in by_group), None)
+        (common if mine is None else mine).append(step)
+    return common
 
 
 def _shown(settings: dict[str, Any], keys: list[str]) -> str:

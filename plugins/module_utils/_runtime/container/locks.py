@@ -61,7 +61,9 @@ def _take(path: str) -> int:
                 raise
             if time.monotonic() > deadline:
                 os.close(fd)
-                raise BulkheadError("another run has been changing the container for %d seconds" % _PATIENCE, target=path, hint="wait until it is done") from None
+                raise BulkheadError(
+                    "another run has been changing the container for %d seconds" % _PATIENCE, target=path, hint="wait until it is done"
+                ) from None
             time.sleep(pause)
             pause = min(pause * 2, 0.1)
         os.close(fd)

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 # include/uapi/linux/capability.h, in the order of their numbers
-CAPABILITIES = (
-    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE NET_BROADCAST "
-    "NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE "
-    "SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ "
-    "PERFMON BPF CHECKPOINT_RESTORE"
-).split()
+_NAMES = """
+    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
+    NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT
+    SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP
+    MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+"""
+CAPABILITIES = _NAMES.split()
 # resource limits by the name that people and the OCI specification use (RLIMIT_NOFILE: nofile)
 RLIMITS = {name[len("RLIMIT_") :].lower(): getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"}
 # The largest id that setresuid(2) takes; the next one means "leave it as it is".
@@ -102,7 +103,9 @@ def find_user(asked: str, more_groups: list[str], root: Root | None = None) -> U
             uid, gid, home, login = _id_field(fields, 2), _id_field(fields, 3), fields[5] or "/", fields[0]
             break
     if uid is None:
-        raise BulkheadError("the container knows no user %r" % name, target="/etc/passwd", hint="give a number, or a name that is in the container's own /etc/passwd")
+        raise BulkheadError(
+            "the container knows no user %r" % name, target="/etc/passwd", hint="give a number, or a name that is in the container's own /etc/passwd"
+        )
     database = _lines(root, "/etc/group") if group or more_groups or login else []
     by_name = {fields[0]: number for fields in database if len(fields) >= 4 and (number := _id_field(fields, 2)) is not None}
 
@@ -110,7 +113,9 @@ def find_user(asked: str, more_groups: list[str], root: Root | None = None) -> U
         number = parse_id(text)
         number = by_name.get(text) if number is None else number
         if number is None:
-            raise BulkheadError("the container knows no group %r" % text, target="/etc/group", hint="give a number, or a name that is in the container's own /etc/group")
+            raise BulkheadError(
+                "the container knows no group %r" % text, target="/etc/group", hint="give a number, or a name that is in the container's own /etc/group"
+            )
         return number
 
     groups = [group_id(text) for text in more_groups]

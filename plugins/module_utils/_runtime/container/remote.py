@@ -68,7 +68,11 @@ class Helper:
         try:
             wire.send(self.control, message)
         except OSError as error:
-            raise BulkheadError.from_os("the helper that makes containers does not listen any more", error, hint="if a container's configuration is larger than %d MiB, make it smaller" % (_BUFFER >> 20)) from None
+            raise BulkheadError.from_os(
+                "the helper that makes containers does not listen any more",
+                error,
+                hint="if a container's configuration is larger than %d MiB, make it smaller" % (_BUFFER >> 20),
+            ) from None
 
     def receive(self, timeout: float | None = None) -> dict[str, Any] | None:
         """The next message; None when the helper is gone, or the time is up."""

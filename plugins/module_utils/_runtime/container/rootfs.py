@@ -34,7 +34,8 @@ def _overlay(lower: str, upper: str, work: str, attributes: int) -> int:
             "the private view of %s could not be made" % lower,
             error,
             target=upper,
-            hint="the directory %s must be on a file system that can hold the upper layer of an overlay (ext4, xfs, btrfs; not another overlay)" % os.path.dirname(upper),
+            hint="the directory %s must be on a file system that can hold the upper layer of an overlay (ext4, xfs, btrfs; not another overlay)"
+            % os.path.dirname(upper),
         ) from None
 
 
@@ -94,7 +95,7 @@ def _control_groups(root: Root, mounts: list[dict[str, Any]]) -> None:
         if mount["version"] == 2:
             mounted = new_filesystem("cgroup2", attributes)
         else:
-            mounted = new_filesystem("cgroup", attributes, {controller: None for controller in mount["controllers"]})
+            mounted = new_filesystem("cgroup", attributes, dict.fromkeys(mount["controllers"]))
         attach(mounted, os.open(mount["name"], os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top))
         os.close(mounted)
     syscalls.mount_setattr(top, attributes)

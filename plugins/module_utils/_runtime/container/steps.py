@@ -183,6 +183,7 @@ class Reserve(Step):
     def undo(self) -> None:
         if self.old is None:
             _remove_state(self.directory)
+            base.collect(self.call.paths, used_bases(self.call.paths))
         else:
             mark_stopping(self.directory)
             state.write(self.directory, {**self.old, "status": "stopped", "pid": 0})

@@ -41,15 +41,15 @@ def receive(fd: int) -> dict[str, Any] | None:
 
 
 def to_json(value: object) -> str:
-    """JSON text of plain data: dicts with text keys, lists, text, whole numbers, booleans and None."""
+    """JSON text of plain data: dicts with text keys, lists, text, finite numbers, booleans and None."""
     if value is None:
         return "null"
     if value is True:
         return "true"
     if value is False:
         return "false"
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, (int, float)):
+        return repr(value)
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, dict):

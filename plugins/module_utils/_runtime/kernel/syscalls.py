@@ -91,6 +91,8 @@ _NR_BY_MACHINE = {
     "pivot_root": {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217},
 }
 
+_MACHINE = os.uname().machine
+
 libc = ctypes.CDLL(None, use_errno=True)
 # The same functions, called without giving up the interpreter's lock: what returns in a second process must find it held.
 _libc_with_lock = ctypes.PyDLL(None, use_errno=True)
@@ -115,11 +117,11 @@ _ways: dict[tuple[int, int, int], tuple[_OpenHow, int]] = {}
 def number_of(name: str) -> int:
     """The number of the system call on this machine; OSError ENOSYS where it is not known."""
     by_machine = _NR_BY_MACHINE.get(name)
-    number = by_machine.get(os.uname().machine) if by_machine else _NR.get(name)
+    number = by_machine.get(_MACHINE) if by_machine else _NR.get(name)
     if number is None:
         import errno
 
-        raise OSError(errno.ENOSYS, "the number of %s() on %s is not known" % (name, os.uname().machine))
+        raise OSError(errno.ENOSYS, "the number of %s() on %s is not known" % (name, _MACHINE))
     return number
 
 
@@ -142,8 +144,8 @@ def openat2(directory: int, path: str, flags: int, mode: int = 0, resolve: int =
 
 
 def _call(name: str, *arguments: object, filename: str | None = None) -> int:
-    """The system call of this name; OSError where it fails. Numbers are passed as longs, as the kernel takes them."""
-    result: int = _syscall(ctypes.c_long(number_of(name)), *(ctypes.c_long(value) if isinstance(value, int) else value for value in arguments))
+    """The system call of this name; OSError where it fails. A number is passed as an int, which is what all of these take."""
+    result: int = _syscall(number_of(name), *arguments)
     if result < 0:
         raise failed(name, filename)
     return result
@@ -321,4 +323,4 @@ class _MountAttr(ctypes.Structure):
 def mount_setattr(fd: int, attributes: int, clear: int = 0, propagation: int = 0, recursive: bool = False) -> None:
     """mount_setattr(2): the attributes of the mount behind a descriptor (Linux 5.12)."""
     wanted = _MountAttr(attributes, clear, propagation, 0)
-    _call("mount_setattr", fd, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), ctypes.byref(wanted), ctypes.sizeof(wanted))
+    _call("mount_setattr", fd, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), ctypes.byref(wanted), ctypes.c_size_t(ctypes.sizeof(wanted)))

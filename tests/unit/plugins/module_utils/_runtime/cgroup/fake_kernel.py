@@ -46,6 +46,7 @@ FILES_V1 = {
     "freezer": {"freezer.state": "THAWED", "freezer.self_freezing": "0"},
     "blkio": {
         "blkio.bfq.weight": "100",
+        "blkio.bfq.io_service_bytes": "Total 0",
         "blkio.throttle.read_bps_device": "",
         "blkio.throttle.write_bps_device": "",
         "blkio.throttle.read_iops_device": "",

@@ -93,8 +93,8 @@ def test_controllers_are_handed_down_from_the_root_and_no_more_than_needed(v2: F
         ("a/", "directory"),
         ("a/cgroup.subtree_control", "+memory +pids"),
         ("a/b/", "directory"),
-        ("a/b/memory.max", str(1 << 30)),
         ("a/b/pids.max", "5"),
+        ("a/b/memory.max", str(1 << 30)),
     ]
     converge(v2, {"name": "a/b", "pids": {"max": 5}, "memory": {"max": "1G"}})
     # a/b itself hands nothing down, and what is there already is not written again.
@@ -103,13 +103,13 @@ def test_controllers_are_handed_down_from_the_root_and_no_more_than_needed(v2: F
 
 
 def test_a_group_of_the_hybrid_v2_hierarchy_gets_no_v1_controller(hybrid: FakeHost) -> None:
-    assert writes(hybrid, web(hugetlb={"2MB": "4M"}, pids={"max": 5})) == [
+    assert sorted(writes(hybrid, web(hugetlb={"2MB": "4M"}, pids={"max": 5}))) == [
         ("cgroup.subtree_control", "+hugetlb"),
         ("web/", "directory"),
         ("web/", "directory"),
         ("web/hugetlb.2MB.max", str(4 * MIB)),
         ("web/pids.max", "5"),
-    ] or sorted(writes(hybrid, web(hugetlb={"2MB": "4M"}, pids={"max": 5})))[0][1] == "+hugetlb"
+    ]
 
 
 def test_a_group_with_processes_cannot_hand_memory_down_and_the_reason_is_told(v2: FakeHost) -> None:
@@ -240,10 +240,9 @@ def test_nested_groups_shrink_from_the_leaves_and_grow_from_the_root(v1: FakeHos
 
 
 def test_one_gives_and_another_takes_in_one_call(v1: FakeHost) -> None:
-    both = sorted(cpulist(CPUS))[:2]
-    if len(both) < 2:
-        both *= 2
-    one, other = both
+    if len(cpulist(CPUS)) < 2:
+        pytest.skip("this machine has one CPU: there is nothing to pass on")
+    one, other = sorted(cpulist(CPUS))[:2]
     converge(v1, {"name": "a", "cpuset": {"cpus": str(one), "partition": "root"}}, {"name": "b", "cpuset": {"cpus": str(other)}})
     found = writes(v1, {"name": "a", "cpuset": {"partition": "member"}}, {"name": "b", "cpuset": {"cpus": str(one)}})
     assert found[0] == ("a/cpuset.cpu_exclusive", "0")

@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Killing what makes and watches containers, at any moment: the next run puts everything right, and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import state
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
+
+from .conftest import groups, is_gone, runtimes
+
+
+def items(generation):
+    options = {"command": ["sleep", "1000"], "hostname": "generation-%d" % generation, "resources": {"pids": {"max": 20}}}
+    return [{"name": "kill-%d" % number, **options} for number in range(3)]
+
+
+def in_another_process(node, wanted):
+    """Converge as a module does, in a process that can be killed."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            node.converge(*wanted)
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def all_run(node, generation):
+    for item in items(generation):
+        record = state.read(node.paths.state(item["name"]))
+        assert record["status"] == "running" and state.is_alive(record["monitor"])
+        assert node.exec(item["name"], ["hostname"])["stdout"] == "generation-%d\n" % generation
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_module_is_killed(node, seed):
+    """SIGKILL at a random moment of making three containers; the next run has them, and a further one finds nothing to do."""
+    chance = random.Random(seed)
+    if seed % 3 == 0:
+        node.converge(*items(0))  # the killed run replaces them
+    node.names |= {item["name"] for item in items(1)}
+    pid = in_another_process(node, items(1))
+    time.sleep(chance.uniform(0, 0.4))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    node.converge(*items(1))
+    all_run(node, 1)
+    assert node.converge(*items(1))[0] == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_helper_is_killed(node, seed):
+    """SIGKILL for the helper: the run fails and says so, or is done; the next one has them."""
+    chance = random.Random(seed)
+    node.names |= {item["name"] for item in items(1)}
+    pid = in_another_process(node, items(1))
+    time.sleep(chance.uniform(0.02, 0.3))
+    for helper in runtimes(node.prefix):
+        try:
+            os.kill(helper, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    os.waitpid(pid, 0)
+    node.converge(*items(1))
+    all_run(node, 1)
+    assert node.converge(*items(1))[0] == 0
+
+
+def test_monitor_is_killed(node):
+    """A container does not run on without its monitor, and the next run starts both."""
+    node.serve("watched")
+    record = state.read(node.paths.state("watched"))
+    os.kill(record["monitor"]["pid"], signal.SIGKILL)
+    assert is_gone(lambda: not state.start_time(record["pid"]))
+    assert node.converge({"name": "watched", "command": ["sleep", "1000"]}, check=True)[0] > 0
+    assert node.serve("watched")["status"] == "running"
+
+
+def test_first_process_is_killed(node):
+    node.serve("first")
+    os.kill(state.read(node.paths.state("first"))["pid"], signal.SIGKILL)
+    assert is_gone(lambda: state.read(node.paths.state("first"))["status"] == "stopped")
+    assert state.read(node.paths.state("first"))["exit"] == {"code": 137, "signal": 9, "killed_by": ""}
+    assert node.serve("first")["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"command": ["/does/not/exist"]},
+        {"command": ["true"], "user": "nobody-of-that-name"},
+        {"command": ["true"], "cwd": "/does/not/exist"},
+        {"command": ["/etc/passwd"]},
+        {"command": ["true"], "volumes": ["/etc/passwd:/etc"]},
+        {"command": ["true"], "resources": {"pids": {"max": 1}}, "user": "0", "sysctls": {"net.ipv4.no_such_thing": 1}},
+    ],
+)
+def test_failed_start(node, options):
+    """A start that fails says why and leaves nothing; of several containers it leaves none."""
+    with pytest.raises(BulkheadError):
+        node.converge({"name": "good", "command": ["sleep", "1000"]}, {"name": "bad", **options})
+    assert not groups() or not any(Path(group, name).exists() for group in groups() for name in ("good", "bad"))
+    assert not list(Path(node.paths.states).iterdir())
+    assert not list(Path(node.paths.lib + "/containers").iterdir())
+    assert is_gone(lambda: not runtimes(node.prefix))
+
+
+def test_failed_replacement(node):
+    """When the new container cannot be started, the old one runs again, with its files and its limits."""
+    node.serve("web", resources={"memory": {"max": "64M"}})
+    node.exec("web", ["sh", "-c", "echo kept > /root/file"])
+    with pytest.raises(BulkheadError, match="nope"):
+        node.converge({"name": "web", "command": ["nope"]})
+    assert node.exec("web", ["cat", "/root/file"])["stdout"] == "kept\n"
+    assert node.converge({"name": "web", "command": ["sleep", "1000"], "resources": {"memory": {"max": "64M"}}})[0] == 0
