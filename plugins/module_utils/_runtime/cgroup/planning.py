@@ -221,7 +221,8 @@ class _Planner:
                 self._check_usage(group, setting)
             (giving if grows else taking).append((setting.order if grows else -setting.order, step))
         # A value that v1 keeps in two files is taken in reverse too: a quota is less only when its period is there.
-        for order, taker in sorted(reversed(taking), key=lambda entry: entry[0]):
+        taking.reverse()
+        for order, taker in sorted(taking, key=lambda entry: entry[0]):
             if taker.before is None:
                 self.grows.append(taker)
             else:

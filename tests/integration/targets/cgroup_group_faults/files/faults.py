@@ -97,6 +97,12 @@ class Machine:
         if gone.get("failed"):
             raise SystemExit("the groups could not be removed: %s" % gone["msg"])
 
+    def begin(self, groups: list[dict]) -> None:
+        """Only these groups are there."""
+        self.remove()
+        if groups and self.run(groups).get("failed"):
+            raise SystemExit("the groups to begin with could not be made")
+
 
 def difference(before: dict[str, str], after: dict[str, str]) -> list[str]:
     paths = sorted(set(before) | set(after))
@@ -150,18 +156,12 @@ def plans(sleeper: int) -> dict[str, tuple[list[dict], list[dict]]]:
 
 def refuse(machine: Machine, sleeper: int) -> None:
     for what, (before, asked) in plans(sleeper).items():
-
-        def start(before: list[dict] = before) -> None:
-            machine.remove()
-            if before and machine.run(before).get("failed"):
-                raise SystemExit("the groups to begin with could not be made")
-
-        start()
+        machine.begin(before)
         writes = kernel_writes(machine, asked)
         if len(writes) < 8:
             raise SystemExit("%s: a plan of %d writes is too short to show anything" % (what, len(writes)))
         for call, number, touched in writes:
-            start()
+            machine.begin(before)
             held = machine.snapshot()
             inject = "inject=%s:error=EIO:when=%d" % (call, number)
             broken = machine.run(asked, "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", inject)

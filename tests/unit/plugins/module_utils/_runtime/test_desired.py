@@ -92,7 +92,18 @@ def test_undone_it_is_as_before(directory: Path) -> None:
     assert (directory / "cgroup_group.json").read_text() == before
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 2, "kind": "cgroup_group", "objects": {}}', '{"format": 1, "kind": "tc", "objects": {}}', '{"format": 1, "kind": "cgroup_group", "objects": 5}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"format": 2, "kind": "cgroup_group", "objects": {}}',
+        '{"format": 1, "kind": "tc", "objects": {}}',
+        '{"format": 1, "kind": "cgroup_group", "objects": 5}',
+    ],
+)
 def test_a_file_of_others_is_refused_and_left_alone(directory: Path, text: str) -> None:
     directory.mkdir()
     (directory / "cgroup_group.json").write_text(text)
@@ -102,7 +113,9 @@ def test_a_file_of_others_is_refused_and_left_alone(directory: Path, text: str) 
     assert (directory / "cgroup_group.json").read_text() == text
 
 
-_values = st.recursive(st.none() | st.integers(0, 9) | st.text("ab", max_size=2), lambda inner: st.dictionaries(st.sampled_from("xyz"), inner, max_size=3), max_leaves=6)
+_values = st.recursive(
+    st.none() | st.integers(0, 9) | st.text("ab", max_size=2), lambda inner: st.dictionaries(st.sampled_from("xyz"), inner, max_size=3), max_leaves=6
+)
 _options = st.dictionaries(st.sampled_from("xyz"), _values, max_size=3)
 
 

@@ -92,7 +92,12 @@ def test_undone_in_reverse() -> None:
 
 def test_what_cannot_be_undone_is_told_and_the_rest_is_undone() -> None:
     world: dict[str, str] = {}
-    steps = [Put(world, "a", "1"), Put(world, "b", "1", undo_fails=OSError(errno.EACCES, "no")), Put(world, "c", "1", undo_fails=BulkheadError("never")), Put(world, "d", "1", InvalidInput("stop"))]
+    steps = [
+        Put(world, "a", "1"),
+        Put(world, "b", "1", undo_fails=OSError(errno.EACCES, "no")),
+        Put(world, "c", "1", undo_fails=BulkheadError("never")),
+        Put(world, "d", "1", InvalidInput("stop")),
+    ]
     with pytest.raises(InvalidInput) as caught:
         plan.apply(make(steps))
     assert world == {"b": "1", "c": "1"}
@@ -114,7 +119,11 @@ def test_a_plan_is_its_writes_and_its_diff() -> None:
     gone = plan.Step()
     gone.target, gone.before = "c/", "directory"
     the_plan = make([Put(world, "a", "1"), Put(world, "b", "2"), gone])
-    assert the_plan.writes() == [{"target": "a", "before": None, "after": "1"}, {"target": "b", "before": "old", "after": "2"}, {"target": "c/", "before": "directory", "after": None}]
+    assert the_plan.writes() == [
+        {"target": "a", "before": None, "after": "1"},
+        {"target": "b", "before": "old", "after": "2"},
+        {"target": "c/", "before": "directory", "after": None},
+    ]
     assert the_plan.diff() == {"before": "b: old\nc/: directory\n", "after": "a: 1\nb: 2\n"}
     assert len(the_plan) == 3
     assert [step.target for step in the_plan] == ["a", "b", "c/"]
@@ -150,7 +159,15 @@ def test_make_directory_and_back(tmp_path: Path) -> None:
 def test_the_error_names_step_value_errno_and_hint() -> None:
     error = BulkheadError.from_os("it could not be set", OSError(errno.EINVAL, ""), target="/x", value="1", kernel="no such cache id", hint="use another")
     assert str(error) == "it could not be set; the kernel answered EINVAL (Invalid argument); its words: no such cache id. Use another"
-    assert error.facts() == {"problem": "it could not be set", "target": "/x", "value": "1", "errno": "EINVAL", "kernel": "no such cache id", "hint": "use another", "undo_failures": []}
+    assert error.facts() == {
+        "problem": "it could not be set",
+        "target": "/x",
+        "value": "1",
+        "errno": "EINVAL",
+        "kernel": "no such cache id",
+        "hint": "use another",
+        "undo_failures": [],
+    }
 
 
 # Ordinary files

@@ -40,7 +40,10 @@ def test_size(text: object, size: int) -> None:
     assert units.parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["512X", "1KM", "1iB", "10Mi/s", "5 apples", "M", "-5", "-1", "1e6", "0x10", "1,5G", "1.2.3", "١٢", "²", True, False, None, [], "8E", 2**63, "nan", "inf"])
+@pytest.mark.parametrize(
+    "text",
+    ["512X", "1KM", "1iB", "10Mi/s", "5 apples", "M", "-5", "-1", "1e6", "0x10", "1,5G", "1.2.3", "١٢", "²", True, False, None, [], "8E", 2**63, "nan", "inf"],
+)
 def test_size_refuses(text: object) -> None:
     with pytest.raises(InvalidInput, match="the limit"):
         units.parse_size(text, "the limit")
@@ -91,7 +94,9 @@ def test_count_refuses(value: object) -> None:
         units.parse_count(value, "n", 1, 10)
 
 
-@pytest.mark.parametrize(("value", "meaning"), [(True, True), (1, True), ("yes", True), ("On", True), (False, False), (0, False), ("no", False), ("off", False)])
+@pytest.mark.parametrize(
+    ("value", "meaning"), [(True, True), (1, True), ("yes", True), ("On", True), (False, False), (0, False), ("no", False), ("off", False)]
+)
 def test_boolean(value: object, meaning: bool) -> None:
     assert units.parse_boolean(value) is meaning
 

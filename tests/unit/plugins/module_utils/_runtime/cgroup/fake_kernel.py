@@ -56,7 +56,15 @@ FILES_V1 = {
     "hugetlb": {"hugetlb.2MB.limit_in_bytes": str((2**63 - 1) // HUGE * HUGE), "hugetlb.2MB.usage_in_bytes": "0"},
 }
 FILES_V2 = {
-    "": {"cgroup.procs": "", "cgroup.threads": "", "cgroup.subtree_control": "", "cgroup.type": "domain", "cgroup.freeze": "0", "cgroup.events": "populated 0\nfrozen 0", "cgroup.max.depth": "max"},
+    "": {
+        "cgroup.procs": "",
+        "cgroup.threads": "",
+        "cgroup.subtree_control": "",
+        "cgroup.type": "domain",
+        "cgroup.freeze": "0",
+        "cgroup.events": "populated 0\nfrozen 0",
+        "cgroup.max.depth": "max",
+    },
     "cpu": {"cpu.max": "max 100000", "cpu.max.burst": "0", "cpu.weight": "100", "cpu.idle": "0"},
     "cpuset": {"cpuset.cpus": "", "cpuset.mems": "", "cpuset.cpus.partition": "member"},
     "memory": {

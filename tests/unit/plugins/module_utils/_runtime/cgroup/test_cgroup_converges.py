@@ -35,7 +35,9 @@ def memory(host_mode: str) -> st.SearchStrategy[Options]:
         limits |= {"high": SIZES, "min": SIZES, "swap_max": SIZES, "oom_group": st.booleans()}
         return some(**limits)
     # On v1 swap can be limited beside memory only.
-    return some(**limits) | st.fixed_dictionaries({"max": SIZES, "swap_max": SIZES.filter(lambda size: size not in (-1, "max", "unlimited"))}).filter(lambda given: given["max"] not in (-1, "max", "unlimited"))
+    return some(**limits) | st.fixed_dictionaries({"max": SIZES, "swap_max": SIZES.filter(lambda size: size not in (-1, "max", "unlimited"))}).filter(
+        lambda given: given["max"] not in (-1, "max", "unlimited")
+    )
 
 
 PERIODS = st.sampled_from(["", " 100ms", " 20ms", " 1s"])
@@ -43,7 +45,9 @@ BANDWIDTH = st.sampled_from([0.5, 1, "1.5", 2, 4]) | st.builds("{}ms{}".format, 
 CPU = some(max=BANDWIDTH, weight=st.integers(1, 10000)) | some(idle=st.booleans()) | some(idle=st.just(False), weight=st.integers(1, 10000), max=BANDWIDTH)
 RATES = st.integers(2, 10**12) | st.sampled_from(["10M", "1G/s", "max"])
 COUNTS = st.integers(2, 10**12) | st.just("max")
-DEVICE = st.fixed_dictionaries({"device": st.sampled_from([DISK, OTHER_DISK])}, optional={"rbps": RATES, "wbps": RATES, "riops": COUNTS, "wiops": COUNTS}).filter(lambda entry: len(entry) > 1)
+DEVICE = st.fixed_dictionaries(
+    {"device": st.sampled_from([DISK, OTHER_DISK])}, optional={"rbps": RATES, "wbps": RATES, "riops": COUNTS, "wiops": COUNTS}
+).filter(lambda entry: len(entry) > 1)
 SPANS = st.sampled_from([str(number) for number in sorted(cpulist(CPUS))[:3]] + [CPUS])
 
 
@@ -57,7 +61,9 @@ def group_options(mode: str) -> st.SearchStrategy[Options]:
         hugetlb=some(**{"2MB": SIZES}),
         controllers=st.lists(st.sampled_from(["memory", "cpu", "io", "pids", "cpuacct"]), max_size=2, unique=True),
         frozen=st.booleans(),
-        files=some(**({"memory.swappiness": st.integers(0, 100), "notify_on_release": st.booleans()} if mode != "v2" else {"cgroup.max.depth": st.integers(0, 9)})),
+        files=some(
+            **({"memory.swappiness": st.integers(0, 100), "notify_on_release": st.booleans()} if mode != "v2" else {"cgroup.max.depth": st.integers(0, 9)})
+        ),
     )
 
 

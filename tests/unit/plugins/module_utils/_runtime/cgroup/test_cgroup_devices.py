@@ -70,7 +70,9 @@ def decide(rules: list[Rule], kind: str, access: str, major: int, minor: int) ->
     starts = [number for number, rule in enumerate(rules) if rule["type"] == "a"]
     default = rules[starts[-1]]["allow"] if starts else False
     rest = rules[starts[-1] + 1 :] if starts else rules
-    matching = [(rule["major"], rule["minor"]) for rule in rest if rule["type"] == kind and rule["major"] in ("*", str(major)) and rule["minor"] in ("*", str(minor))]
+    matching = [
+        (rule["major"], rule["minor"]) for rule in rest if rule["type"] == kind and rule["major"] in ("*", str(major)) and rule["minor"] in ("*", str(minor))
+    ]
     for numbers in matching:
         verdicts = [default] * len(access)
         for rule in rest:
@@ -130,7 +132,7 @@ def test_no_rules_deny_everything() -> None:
 @pytest.mark.parametrize("numbers", [{"major": 4096}, {"minor": 1 << 20}, {"major": -1}, {"major": "1.5"}])
 def test_numbers_that_no_device_has_are_refused(numbers: dict[str, object]) -> None:
     """They would also be compared wrongly: the program compares with sign-extended 32 bits."""
-    with pytest.raises(InvalidInput, match="devices: (major|minor)"):
+    with pytest.raises(InvalidInput, match=r"devices: (major|minor)"):
         parse_rules([{"type": "c", **numbers}])
 
 
@@ -174,7 +176,7 @@ def test_v1_takes_before_it_gives(v1: FakeHost) -> None:
 
 def test_v1_does_not_show_exceptions_from_everything(v1: FakeHost) -> None:
     v1.tree("devices").mkdir("web")
-    with pytest.raises(InvalidInput, match="v1 does not show which devices are denied"):
+    with pytest.raises(InvalidInput, match=r"v1 does not show which devices are denied"):
         steps(v1, [{"type": "a"}, {**NULL, "allow": False}])
 
 

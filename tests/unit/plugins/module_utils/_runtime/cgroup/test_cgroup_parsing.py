@@ -170,7 +170,7 @@ def test_what_v1_has_no_counterpart_for(v1: FakeHost, v2: FakeHost, options: dic
 
 
 def test_a_missing_controller_is_named_with_what_is_mounted(v1: FakeHost) -> None:
-    with pytest.raises(InvalidInput, match="misc.sev needs the controller 'misc'") as caught:
+    with pytest.raises(InvalidInput, match=r"misc.sev needs the controller 'misc'") as caught:
         parsed(v1, misc={"sev": 1})
     assert "memory on %s" % v1.tree("memory").path in caught.value.hint
 
@@ -178,7 +178,7 @@ def test_a_missing_controller_is_named_with_what_is_mounted(v1: FakeHost) -> Non
 def test_units_of_systemd_are_refused_where_it_runs(v2: FakeHost) -> None:
     assert parse_group({"name": "web.slice"}, v2).name == "web.slice"
     v2.systemd = True  # type: ignore[misc]
-    with pytest.raises(InvalidInput, match="web.service is a unit of systemd") as caught:
+    with pytest.raises(InvalidInput, match=r"web.service is a unit of systemd") as caught:
         parse_group({"name": "a/web.service/x"}, v2)
     assert "systemctl set-property" in caught.value.hint
 
@@ -298,7 +298,7 @@ def test_none_is_left_alone(host: FakeHost) -> None:
 def test_rdma_and_misc(v2: FakeHost) -> None:
     group = parsed(v2, rdma={"mlx5_0": {"hca_handle": 2, "hca_object": "max"}}, misc={"sev": 3})
     assert [(setting.key, setting.value) for setting in group.settings] == [("mlx5_0 hca_handle", "2"), ("mlx5_0 hca_object", "max"), ("sev", "3")]
-    with pytest.raises(InvalidInput, match="rdma limits hca_handle and hca_object"):
+    with pytest.raises(InvalidInput, match=r"rdma limits hca_handle and hca_object"):
         parsed(v2, rdma={"mlx5_0": {"handles": 2}})
 
 
@@ -313,7 +313,7 @@ def test_files_of_the_table_are_read_like_its_options(v1: FakeHost, v2: FakeHost
 
 def test_files_of_the_table_kill_no_more_than_its_options(v1: FakeHost, v2: FakeHost) -> None:
     for host, file in ((v2, "memory.max"), (v2, "memory.high"), (v1, "memory.limit_in_bytes")):
-        with pytest.raises(InvalidInput, match="of 0 would kill"):
+        with pytest.raises(InvalidInput, match=r"of 0 would kill"):
             parsed(host, files={file: "0"})
 
 

@@ -65,7 +65,12 @@ def test_planning_writes_nothing(host: FakeHost) -> None:
 
 
 def test_groups_above_are_made_first(hybrid: FakeHost) -> None:
-    assert writes(hybrid, {"name": "a/b/c", "pids": {"max": 5}}) == [("a/", "directory"), ("a/b/", "directory"), ("a/b/c/", "directory"), ("a/b/c/pids.max", "5")]
+    assert writes(hybrid, {"name": "a/b/c", "pids": {"max": 5}}) == [
+        ("a/", "directory"),
+        ("a/b/", "directory"),
+        ("a/b/c/", "directory"),
+        ("a/b/c/pids.max", "5"),
+    ]
 
 
 def test_two_groups_below_one_new_parent_make_it_once(hybrid: FakeHost) -> None:
@@ -75,12 +80,12 @@ def test_two_groups_below_one_new_parent_make_it_once(hybrid: FakeHost) -> None:
 
 
 def test_the_same_name_twice_in_one_call_is_refused(host: FakeHost) -> None:
-    with pytest.raises(InvalidInput, match="the group web is named twice in one call"):
+    with pytest.raises(InvalidInput, match=r"the group web is named twice in one call"):
         planned(host, web(pids={"max": 5}), web(memory={"max": "1G"}))
 
 
 def test_present_below_absent_is_refused(host: FakeHost) -> None:
-    with pytest.raises(InvalidInput, match="group web/a is to be present and the group web above it absent"):
+    with pytest.raises(InvalidInput, match=r"group web/a is to be present and the group web above it absent"):
         planned(host, web(state="absent"), {"name": "web/a", "pids": {"max": 5}})
 
 
@@ -99,7 +104,10 @@ def test_controllers_are_handed_down_from_the_root_and_no_more_than_needed(v2: F
     converge(v2, {"name": "a/b", "pids": {"max": 5}, "memory": {"max": "1G"}})
     # a/b itself hands nothing down, and what is there already is not written again.
     assert v2.trees[0].get("a/b/cgroup.subtree_control") == ""
-    assert writes(v2, {"name": "a/b", "pids": {"max": 6}, "cpu": {"weight": 50}})[:2] == [("cgroup.subtree_control", "+cpu"), ("a/cgroup.subtree_control", "+cpu")]
+    assert writes(v2, {"name": "a/b", "pids": {"max": 6}, "cpu": {"weight": 50}})[:2] == [
+        ("cgroup.subtree_control", "+cpu"),
+        ("a/cgroup.subtree_control", "+cpu"),
+    ]
 
 
 def test_a_group_of_the_hybrid_v2_hierarchy_gets_no_v1_controller(hybrid: FakeHost) -> None:
@@ -124,7 +132,7 @@ def test_a_group_with_processes_cannot_hand_memory_down_and_the_reason_is_told(v
 
 def test_processes_are_refused_where_controllers_are_handed_down(v2: FakeHost) -> None:
     converge(v2, {"name": "web/a", "memory": {"max": "1G"}})
-    with pytest.raises(InvalidInput, match="hands memory down to its child groups, so on cgroup v2 it may hold no processes") as caught:
+    with pytest.raises(InvalidInput, match=r"hands memory down to its child groups, so on cgroup v2 it may hold no processes") as caught:
         planned(v2, web(processes=[os.getpid()]))
     assert "child group" in caught.value.hint
 
@@ -133,12 +141,12 @@ def test_processes_are_refused_where_controllers_are_handed_down(v2: FakeHost) -
 def test_groups_of_another_type_take_no_processes(v2: FakeHost, kind: str) -> None:
     converge(v2, web(controllers=["cpu"]))
     v2.trees[0].put("web/cgroup.type", kind)
-    with pytest.raises(InvalidInput, match="of type '%s'" % kind):
+    with pytest.raises(InvalidInput, match=r"of type '%s'" % kind):
         planned(v2, web(processes=[os.getpid()]))
 
 
 def test_a_process_that_is_not_there_is_named(host: FakeHost) -> None:
-    with pytest.raises(InvalidInput, match="group web: there is no process 4194000"):
+    with pytest.raises(InvalidInput, match=r"group web: there is no process 4194000"):
         planned(host, web(controllers=["pids"], processes=[4194000]))
 
 
@@ -167,13 +175,19 @@ def memory_files(host: FakeHost, *groups: dict[str, Any]) -> list[tuple[str, str
 
 def test_memory_and_swap_grow_together_with_the_sum_first(v1: FakeHost) -> None:
     converge(v1, web(memory={"max": "100M", "swap_max": "10M"}))
-    assert memory_files(v1, web(memory={"max": "200M", "swap_max": "20M"})) == [("memory.memsw.limit_in_bytes", str(220 * MIB)), ("memory.limit_in_bytes", str(200 * MIB))]
+    assert memory_files(v1, web(memory={"max": "200M", "swap_max": "20M"})) == [
+        ("memory.memsw.limit_in_bytes", str(220 * MIB)),
+        ("memory.limit_in_bytes", str(200 * MIB)),
+    ]
     converge(v1, web(memory={"max": "200M", "swap_max": "20M"}))
 
 
 def test_memory_and_swap_shrink_together_with_memory_first(v1: FakeHost) -> None:
     converge(v1, web(memory={"max": "200M", "swap_max": "20M"}))
-    assert memory_files(v1, web(memory={"max": "100M", "swap_max": "10M"})) == [("memory.limit_in_bytes", str(100 * MIB)), ("memory.memsw.limit_in_bytes", str(110 * MIB))]
+    assert memory_files(v1, web(memory={"max": "100M", "swap_max": "10M"})) == [
+        ("memory.limit_in_bytes", str(100 * MIB)),
+        ("memory.memsw.limit_in_bytes", str(110 * MIB)),
+    ]
     converge(v1, web(memory={"max": "100M", "swap_max": "10M"}))
 
 
@@ -194,7 +208,7 @@ def test_swap_alone_is_added_to_the_memory_there_is(v1: FakeHost) -> None:
 
 
 def test_swap_without_memory_is_refused_on_v1(v1: FakeHost, v2: FakeHost) -> None:
-    with pytest.raises(InvalidInput, match="memory.swap_max needs memory.max beside it"):
+    with pytest.raises(InvalidInput, match=r"memory.swap_max needs memory.max beside it"):
         planned(v1, web(memory={"swap_max": "10M"}))
     converge(v2, web(memory={"swap_max": "10M"}))
 
@@ -258,7 +272,7 @@ def test_an_idle_group_becomes_one_with_a_weight_and_back(v1: FakeHost, v2: Fake
 
 
 def test_a_weight_for_an_idle_group_is_refused(host: FakeHost) -> None:
-    with pytest.raises(InvalidInput, match="cpu.weight.*idle"):
+    with pytest.raises(InvalidInput, match=r"cpu.weight.*idle"):
         planned(host, web(cpu={"idle": True, "weight": 250}))
 
 
@@ -302,7 +316,7 @@ def test_files(v1: FakeHost, v2: FakeHost) -> None:
 def test_a_file_that_this_kernel_lacks_is_refused_before_anything_is_written(v1: FakeHost) -> None:
     os.unlink(os.path.join(v1.tree("memory").path, "memory.memsw.limit_in_bytes"))
     before = v1.snapshot()
-    with pytest.raises(InvalidInput, match="this kernel has no .*memory.memsw.limit_in_bytes") as caught:
+    with pytest.raises(InvalidInput, match=r"this kernel has no .*memory.memsw.limit_in_bytes") as caught:
         planned(v1, web(memory={"max": "1G", "swap_max": "1G"}))
     assert "swapaccount=1" in caught.value.hint
     assert v1.snapshot() == before
@@ -324,7 +338,9 @@ def test_a_limit_below_what_is_in_use_is_refused_unless_forced(v1: FakeHost, v2:
 
 
 def nest_memory(parent: str, *children: str, overcommit: str) -> list[dict[str, Any]]:
-    return [{"name": "a", "memory": {"max": parent}}] + [{"name": "a/%d" % number, "memory": {"max": size}, "overcommit": overcommit} for number, size in enumerate(children)]
+    return [{"name": "a", "memory": {"max": parent}}] + [
+        {"name": "a/%d" % number, "memory": {"max": size}, "overcommit": overcommit} for number, size in enumerate(children)
+    ]
 
 
 def test_overcommit_is_denied_warned_of_or_allowed(host: FakeHost) -> None:
@@ -338,15 +354,15 @@ def test_overcommit_is_denied_warned_of_or_allowed(host: FakeHost) -> None:
 
 def test_overcommit_counts_what_is_there_already(host: FakeHost) -> None:
     converge(host, *nest_memory("100M", "60M", overcommit="allow"))
-    with pytest.raises(InvalidInput, match="adds up to 110M"):
+    with pytest.raises(InvalidInput, match=r"adds up to 110M"):
         planned(host, {"name": "a/other", "memory": {"max": "50M"}, "overcommit": "deny"})
     assert len(planned(host, {"name": "a/other", "memory": {"max": "40M"}, "overcommit": "deny"})) > 0
-    with pytest.raises(InvalidInput, match="below /a adds up to 60M, and there is 50M"):
+    with pytest.raises(InvalidInput, match=r"below /a adds up to 60M, and there is 50M"):
         planned(host, {"name": "a", "memory": {"max": "50M"}, "overcommit": "deny"})
 
 
 def test_overcommit_of_the_whole_machine(host: FakeHost) -> None:
-    with pytest.raises(InvalidInput, match="cpu.max of the groups below / adds up to"):
+    with pytest.raises(InvalidInput, match=r"cpu.max of the groups below / adds up to"):
         planned(host, web(cpu={"max": (os.cpu_count() or 1) + 1}, overcommit="deny"))
 
 
@@ -387,7 +403,7 @@ def test_a_group_that_holds_processes_is_not_removed(host: FakeHost) -> None:
 def test_not_even_force_kills_the_run_itself(host: FakeHost) -> None:
     converge(host, web(pids={"max": 5}))
     host.tree("pids").put("web/cgroup.procs", "%d\n4194000" % os.getppid())
-    with pytest.raises(InvalidInput, match="from which this very run comes"):
+    with pytest.raises(InvalidInput, match=r"from which this very run comes"):
         planned(host, web(state="absent", force=True))
 
 

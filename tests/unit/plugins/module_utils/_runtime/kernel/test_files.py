@@ -55,7 +55,9 @@ def test_long_files_are_read_whole(tree: Tree, tmp_path: Path) -> None:
     assert tree.read("group/cgroup.procs") == text
 
 
-@pytest.mark.parametrize("path", ["..", "../secret", "../secret/knob", "group/../../secret/knob", "absolute/knob", "relative/knob", "group/out", "group/link", "absolute"])
+@pytest.mark.parametrize(
+    "path", ["..", "../secret", "../secret/knob", "group/../../secret/knob", "absolute/knob", "relative/knob", "group/out", "group/link", "absolute"]
+)
 def test_nothing_outside_is_reached(tree: Tree, tmp_path: Path, path: str) -> None:
     before = descriptors()
     for attempt in (
