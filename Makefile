@@ -15,6 +15,7 @@ export LC_ALL := C.UTF-8
 export PYTHONUNBUFFERED := 1
 
 PLAY := ANSIBLE_CONFIG=.ci/ansible.cfg ANSIBLE_REMOTE_TEMP=$(CURDIR)/build/ansible/tmp build/env/ansible/bin/ansible-playbook
+STORY := ANSIBLE_CALLBACK_RESULT_FORMAT=yaml ANSIBLE_DISPLAY_SKIPPED_HOSTS=false
 RUN := build/env/tests/bin/python tests/run
 
 .PHONY: help
@@ -23,8 +24,8 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ready-ansible ## isolate two workloads on this machine, prove each limit, then prove that a second run writes nothing
-	@ANSIBLE_CALLBACK_RESULT_FORMAT=yaml $(PLAY) bulkhead.linux.quickstart
-	@ANSIBLE_CALLBACK_RESULT_FORMAT=yaml $(PLAY) bulkhead.linux.quickstart --extra-vars quickstart_expect_no_change=true
+	@$(STORY) $(PLAY) bulkhead.linux.quickstart
+	@$(STORY) $(PLAY) bulkhead.linux.quickstart --extra-vars quickstart_expect_no_change=true
 
 .PHONY: demo-clean
 demo-clean: ready-ansible ## remove every trace of the demo

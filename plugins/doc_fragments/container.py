@@ -14,7 +14,8 @@ from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import M
 _OPTIONS = r"""
 state:
   description:
-    - V(started), the container runs. One that runs with the same configuration is left alone; one that ended is started again, with its private files.
+    - V(started), the container runs. One that runs with the same configuration is left alone; one that ended is started again, with its private files
+      unless it is a job (O(wait=true)).
     - V(stopped), it does not run; its private files, its log and what is known of its end stay. What does not exist is stopped.
     - V(paused), it is there and frozen.
     - V(absent), nothing of it is left, its private files and its log in the default directory included.
@@ -228,7 +229,8 @@ stop_timeout:
 wait:
   description:
     - Wait until the container has ended, and return its exit status and its output. The task fails when the status is not 0.
-    - For jobs. As a job that has ended does not run, every run of the task starts it again.
+    - For jobs. As a job that has ended does not run, every run of the task starts it again, with new private files. What a job writes to these is not
+      synchronised to the disk, even when it asks for that; results belong into O(volumes).
   type: bool
   default: false
 """

@@ -123,7 +123,7 @@ class _Planner:
                         hint="stop them or move them elsewhere first, or add force: true to kill them",
                     )
                 if not set(inside) <= killed:  # one kill ends a process in all of its hierarchies
-                    kills.append(steps.KillGroup(hierarchy, group.name, below, inside))
+                    kills.append(steps.KillGroup(hierarchy, group.name, below, inside, self.host.by_controller.get("freezer")))
                     killed.update(inside)
             for name in [*below, group.name]:
                 self._removed.add((tree, name))

@@ -342,9 +342,10 @@ class KillGroup(Step):
 
     after = "no processes"
 
-    def __init__(self, hierarchy: Hierarchy, group: str, descendants: list[str], pids: list[int]) -> None:
-        """descendants: the groups below it, by full name."""
+    def __init__(self, hierarchy: Hierarchy, group: str, descendants: list[str], pids: list[int], freezer: Hierarchy | None = None) -> None:
+        """descendants: the groups below it, by full name; freezer: the v1 hierarchy in which the same groups may be frozen."""
         self.hierarchy = hierarchy
+        self.freezer = freezer
         self.groups = [group, *descendants]
         self.target = hierarchy.tree.full(group)
         self.before = "processes " + processes.described(pids)
@@ -357,10 +358,11 @@ class KillGroup(Step):
         whole = self.groups[0] + "/cgroup.kill"
         if self.hierarchy.version == 2 and tree.exists(whole):
             tree.write(whole, "1")
-        frozen = [group for group in self.groups if tree.read_short(group + "/freezer.state") not in (None, "THAWED")]
-        for group in frozen:  # on v1 what is frozen does not die before it is thawed
-            self._signal()
-            tree.write(group + "/freezer.state", "THAWED")
+        freezer = self.freezer.tree if self.freezer else tree
+        for group in self.groups:  # on v1 what is frozen does not die before it is thawed
+            if freezer.read_short(group + "/freezer.state") not in (None, "THAWED"):
+                self._signal()
+                freezer.write(group + "/freezer.state", "THAWED")
         if not wait_until(lambda: not self._signal()):
             raise BulkheadError("%s still holds %s, which SIGKILL did not end" % (self.target, processes.described(self._inside())), target=self.target)
 

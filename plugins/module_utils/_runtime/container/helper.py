@@ -48,6 +48,7 @@ def main(parent: int) -> int:
     syscalls.close_range(CONTROL + 1)
     os.set_inheritable(CONTROL, False)
     os.chdir("/")
+    syscalls.set_name("bulkhead-helper")
     seal_imports()
     # What is there now stays: the collector must not touch it, so that the copies of this process share its memory.
     gc.disable()

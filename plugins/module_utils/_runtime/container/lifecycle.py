@@ -198,7 +198,7 @@ class Lifecycle:
         seen = container.seen
         if seen.record is None:
             return
-        if seen.phase in _LIVE:
+        if seen.phase in _LIVE or seen.phase == "broken":
             self._thaw(seen, work)
             work.first.append(steps.Stop(self.call, seen.record, seen.phase))
         group = seen.record.get("cgroup")
@@ -253,7 +253,7 @@ class Lifecycle:
                 if os.path.isdir(own):
                     work.aside.append(steps.PutAside(own))
                     work.last.append(steps.Discard(steps.aside(own)))
-                work.own.append(steps.MakeOwn(self.call, settings, base.views()))
+                work.own.append(steps.MakeOwn(self.call, settings, base.views(), container.wait))
         elif os.path.isdir(own):
             work.last.append(steps.Discard(own))
         spec = {
@@ -273,9 +273,9 @@ class Lifecycle:
             work.trial_end.append(Freeze(self.host.hierarchy_of("freezer"), group.name, True, False))
 
     def _may_keep_files(self, container: Container, anew: bool) -> bool:
-        """Whether the private files that are there are those of the very container that is started."""
+        """Whether the private files that are there are those of the very container that is started. A job gets new ones each time."""
         own = self.paths.own(container.name)
-        if not os.path.isdir(own + "/upper"):
+        if not os.path.isdir(own + "/upper") or container.wait or (container.seen.record or {}).get("shared_monitor"):
             return False
         if not anew:
             return True

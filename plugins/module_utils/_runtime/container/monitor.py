@@ -56,16 +56,22 @@ class Watched:
         directory: str = self.spec["state"]
         return directory
 
+    def _is_current(self) -> bool:
+        """Whether the record in the file is still that of this making of the container, and not of a later one or none."""
+        text = read_text(self.directory + "/" + state.FILE)
+        return text is not None and '"created": "%s"' % self.record["created"] in text
+
     def write(self) -> None:
-        """Bring the record to the file. Its directory may be gone: then the container was removed, and that is right."""
-        try:
-            state.write(self.directory, self.record)
-        except FileNotFoundError:
-            pass
+        """Bring the record to the file. It may be gone, or another's: then the container was removed or made anew, and that is right."""
+        if self._is_current():
+            try:
+                state.write(self.directory, self.record)
+            except FileNotFoundError:
+                pass
 
     def unwanted(self) -> bool:
-        """Whether somebody is stopping it."""
-        return not os.path.exists(self.directory) or os.path.exists(self.directory + "/" + state.STOPPING)
+        """Whether somebody is stopping it, or has replaced it."""
+        return os.path.exists(self.directory + "/" + state.STOPPING) or not self._is_current()
 
     def copy_output(self) -> None:
         """What the container wrote so far, to its log."""

@@ -24,10 +24,18 @@ if TYPE_CHECKING:
     from .launch import Progress
 
 
-def _overlay(lower: str, upper: str, work: str, attributes: int) -> int:
-    """A writable view of a directory. The features that a later kernel may switch on are off: the layers outlive the mount."""
+def _overlay(lower: str, layers: str, attributes: int, unsynced: bool) -> int:
+    """A writable view of a directory. The features that a later kernel may switch on are off: the layers outlive the mount.
+
+    unsynced: do not bring what is written to the disk. Without that, the end of every view waits until the whole file system
+    beneath it is synchronised (ovl_sync_fs()); a job, which is made anew each time, has nothing to lose.
+    """
+    upper, work = layers + "/upper", layers + "/work"
     settings: dict[str, str | None] = {"lowerdir": lower, "upperdir": upper, "workdir": work, "redirect_dir": "off", "index": "off", "metacopy": "off"}
     try:
+        if unsynced:
+            settings["volatile"] = None
+            _forget_unsynced(work)
         return new_filesystem("overlay", attributes, settings)
     except OSError as error:
         raise BulkheadError.from_os(
@@ -39,18 +47,31 @@ def _overlay(lower: str, upper: str, work: str, attributes: int) -> int:
         ) from None
 
 
+def _forget_unsynced(work: str) -> None:
+    """Remove the mark by which the kernel refuses layers that were not synchronised: the machine has not crashed since.
+
+    The record of a container does not outlive the boot, and layers without a record are never used for a job.
+    """
+    for path in (work + "/work/incompat/volatile", work + "/work/incompat"):
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            pass
+
+
 def _own_root(spec: dict[str, Any]) -> Root:
     """The machine's own root, privately: a skeleton with a copy of what everybody may read in /etc, and views of /usr and the like."""
     own, base = spec["own"], spec["base"]
     readonly: bool = spec["config"]["readonly"]
-    top = _overlay(base, own + "/upper", own + "/work", NODEV)
+    unsynced: bool = spec["wait"]
+    top = _overlay(base, own, NODEV, unsynced)
     attach(top, os.open(own + "/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     root = Root(top)
     for name in spec["views"]:
         if readonly:
             view = copy_of(-100, "/" + name, RDONLY | NODEV)
         else:
-            view = _overlay("/" + name, "%s/views/%s/upper" % (own, name), "%s/views/%s/work" % (own, name), NODEV)
+            view = _overlay("/" + name, "%s/views/%s" % (own, name), NODEV, unsynced)
         attach(view, root.open_real(name))
         os.close(view)
     return root

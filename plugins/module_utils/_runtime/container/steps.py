@@ -147,14 +147,15 @@ class Stop(Step):
         """Start it again as it was."""
         record = dict(self.record)
         clear_stopping(self.directory)
-        if not record.get("spec"):
+        if not record.get("spec") or self.before == "broken":
             return
         # The group was made again where it was removed; what confines it is made sure of, from what was asked for.
         resources = json.loads(read_text(self.directory + "/resources.json") or "{}")
         apply(plan_groups(self.call.host, [groups.desired(record["config"], resources, self.call.host)]))
         helper = Helper(self.call.paths)
+        # A job is watched by the helper itself, which stays until the job has ended.
         try:
-            restore = Start(self.call, {**record["spec"], "record": {**record, "status": "creating"}, "wait": False}, helper)
+            restore = Start(self.call, {**record["spec"], "record": {**record, "status": "creating"}}, helper)
             restore.do()
             settle(helper, [record["id"]])
         finally:
@@ -218,9 +219,10 @@ class MakeOwn(Step):
     before = None
     after = "private files"
 
-    def __init__(self, call: Call, config: dict[str, Any], views: list[str]) -> None:
+    def __init__(self, call: Call, config: dict[str, Any], views: list[str], job: bool) -> None:
         self.config = config
         self.views = views
+        self.job = job
         self.target = self.own = call.paths.own(config["name"])
 
     def do(self) -> None:
@@ -233,7 +235,7 @@ class MakeOwn(Step):
         base.write_own_files(self.own + "/upper", self.config["hostname"], self.config["network"]["mode"] == "host")
         # After a reboot the record is gone; by this the next start knows whether the files are those of the same container.
         with open(self.own + "/config.json", "w", encoding="utf-8") as file:
-            file.write(to_json(self.config))
+            file.write("" if self.job else to_json(self.config))
 
     def undo(self) -> None:
         base.remove(self.own)

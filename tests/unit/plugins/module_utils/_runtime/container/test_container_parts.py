@@ -1,0 +1,215 @@
+# SPDX-FileCopyrightText: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The small parts that containers are made with."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import zipfile
+
+import pytest
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import base, locks, log, pack, paths, process, state, wire
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.mounts import Root
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
+from hypothesis import given
+from hypothesis import strategies as st
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 63), 1 << 63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(PLAIN)
+def test_json_is_json(value):
+    assert json.loads(wire.to_json(value)) == value
+
+
+@given(st.text())
+def test_quoting_without_the_accelerator(text):
+    assert json.loads(wire._python_quoted(text)) == text
+
+
+def test_messages():
+    import socket
+
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other:
+        wire.send(one.fileno(), {"a": [1, b"\0", None], "b": "ä"})
+        assert wire.receive(other.fileno()) == {"a": [1, b"\0", None], "b": "ä"}
+        one.close()
+        assert wire.receive(other.fileno()) is None
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text(
+        "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\nbad:x:-1:0::/:\nhuge:x:4294967296:0::/:\nshort:x\n", encoding="utf-8"
+    )
+    (tmp_path / "etc/group").write_text("root:x:0:\nweb:x:34:\nlog:x:4:web,other\nadm:x:5:other\nbad:x:z:web\n", encoding="utf-8")
+    root = Root(os.open(tmp_path, os.O_PATH | os.O_DIRECTORY))
+    yield root
+    root.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "more", "expected"),
+    [
+        ("0", [], (0, 0, [0], "/root")),
+        ("root", [], (0, 0, [0], "/root")),
+        ("web", [], (33, 34, [4, 34], "/srv")),
+        ("33", [], (33, 34, [4, 34], "/srv")),
+        ("web:adm", [], (33, 5, [5], "/srv")),
+        ("33:7", ["log"], (33, 7, [4, 7], "/srv")),
+        ("1000", [], (1000, 0, [0], "/")),
+        ("1000:1000", ["8"], (1000, 1000, [8, 1000], "/")),
+    ],
+)
+def test_users(root, asked, more, expected):
+    user = process.find_user(asked, more, root)
+    assert (user.uid, user.gid, user.groups, user.home) == expected
+
+
+@pytest.mark.parametrize(("asked", "more"), [("nobody", []), ("bad", []), ("huge", []), ("short", []), ("web:none", []), ("web", ["none"]), ("web:bad", [])])
+def test_users_that_are_not_there(root, asked, more):
+    with pytest.raises(BulkheadError):
+        process.find_user(asked, more, root)
+
+
+def test_places_are_beneath_the_root(tmp_path):
+    inside, outside = tmp_path / "root", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "absolute").symlink_to(outside)
+    (inside / "relative").symlink_to("../outside")
+    (inside / "dangling").symlink_to("nowhere")
+    (inside / "file").touch()
+    root = Root(os.open(inside, os.O_PATH | os.O_DIRECTORY))
+    try:
+        for path, directory in (("/a/b", True), ("/a/c", False), ("/file", False), ("/a/../../../x", True)):
+            place = root.place(path, directory)
+            assert os.readlink("/proc/self/fd/%d" % place).startswith(str(inside))
+            os.close(place)
+        for path, directory in (("/dangling/x", True), ("/dangling", True), ("/file", True), ("/file/x", True), ("/a/b", False)):
+            with pytest.raises(OSError):
+                os.close(root.place(path, directory))
+        for name in ("absolute", "relative"):
+            with pytest.raises((OSError, BulkheadError)):
+                os.close(root.place("/%s/x" % name, True))
+            with pytest.raises(BulkheadError):
+                os.close(root.open_real(name))
+    finally:
+        root.close()
+    assert not list(outside.iterdir())
+    assert not (tmp_path / "x").exists()
+
+
+def test_log_is_never_larger_than_agreed(tmp_path):
+    path = str(tmp_path / "x.log")
+    writer = log.Log(path, 100, 3)
+    for number in range(100):
+        writer.write(b"%09d\n" % number)
+    writer.close()
+    assert sorted(os.listdir(tmp_path)) == ["x.log", "x.log.1", "x.log.2"]
+    assert all(os.path.getsize(tmp_path / name) <= 100 for name in os.listdir(tmp_path))
+    assert log.tail(path, 10) == "000000099\n"
+    assert log.tail(str(tmp_path / "none"), 10) == ""
+
+
+def test_log_of_one_file(tmp_path):
+    path = str(tmp_path / "x.log")
+    writer = log.Log(path, 100, 1)
+    writer.write(b"x" * 1000)
+    writer.close()
+    assert os.listdir(tmp_path) == ["x.log"]
+    assert os.path.getsize(path) <= 100
+
+
+def test_log_follows_no_link(tmp_path):
+    (tmp_path / "x.log").symlink_to(tmp_path / "victim")
+    writer = log.Log(str(tmp_path / "x.log"), 100, 2)
+    writer.write(b"x")
+    writer.close()
+    assert not (tmp_path / "victim").exists()
+
+
+def test_records(tmp_path):
+    assert state.read(str(tmp_path)) is None
+    state.write(str(tmp_path), {"status": "running", "pid": 1})
+    assert state.read(str(tmp_path)) == {"status": "running", "pid": 1}
+    (tmp_path / state.FILE).write_text('{"status": "runn', encoding="utf-8")
+    assert state.read(str(tmp_path))["damaged"]
+
+
+def test_processes_by_start_time():
+    me = state.identity(os.getpid())
+    assert state.is_alive(me)
+    assert not state.is_alive({**me, "start": me["start"] + 1})
+    assert not state.is_alive(None)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert state.start_time(pid) == 0, "what waits to be reaped is not alive"
+    os.waitpid(pid, 0)
+
+
+def test_locks_exclude(tmp_path):
+    node = paths.Paths(str(tmp_path))
+    os.makedirs(node.locks)
+    count = [0, 0]
+
+    def work():
+        for _ in range(50):
+            with locks.Locks(node, ["b", "a"]):
+                count[0] += 1
+                seen = count[0]
+                os.stat(node.locks)
+                count[1] += seen != count[0]
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count == [150, 0]
+    assert not os.listdir(node.locks)
+
+
+def test_pack(tmp_path):
+    path = str(tmp_path / "libexec" / "bulkhead.pyz")
+    assert pack.ensure(path) is True
+    assert pack.ensure(path) is False, "what is there already is not written again"
+    with zipfile.ZipFile(path) as packed:
+        names = packed.namelist()
+        assert "__main__.py" in names
+        assert "bulkhead/container/helper.pyc" in names
+        assert all(entry.compress_type == zipfile.ZIP_STORED for entry in packed.infolist())
+    with open(path, "ab") as file:
+        file.write(b"x")
+    assert pack.ensure(path) is True, "what was changed is made anew"
+
+
+def test_base_holds_what_everybody_may_read(tmp_path, monkeypatch):
+    node = paths.Paths(str(tmp_path))
+    os.makedirs(node.bases)
+    first = base.fingerprint()
+    assert base.fingerprint() == first
+    monkeypatch.setattr(base, "_copy_file", lambda name, directory, copy: open(copy, "w", encoding="utf-8").close())
+    monkeypatch.setattr(os, "chown", lambda *arguments, **options: None)
+    made = base.make(node, first)
+    assert sorted(os.listdir(node.bases)) == [first]
+    for path in ("etc/shadow", "etc/gshadow", "etc/ssl/private", "etc/hostname"):
+        assert not os.path.lexists(made + "/" + path)
+    assert os.path.lexists(made + "/etc/passwd")
+    assert os.stat(made + "/root").st_mode & 0o777 == 0o700
+    assert os.stat(made + "/tmp").st_mode & 0o7777 == 0o1777
+    base.collect(node, {first})
+    assert os.listdir(node.bases) == [first]
+    base.collect(node, set())
+    assert os.listdir(node.bases) == []
