@@ -32,7 +32,7 @@ demo-clean: ready-ansible ## remove every trace of the demo
 	@$(PLAY) bulkhead.linux.quickstart_clean
 
 .PHONY: test
-test: ready-tests ## run everything: lint, sanity, unit, integration
+test: ready-tests ## run everything: lint, sanity, unit, attack, integration
 	@$(RUN)
 
 .PHONY: lint
@@ -46,6 +46,10 @@ sanity: ready-tests ## run ansible-test sanity
 .PHONY: unit
 unit: ready-tests ## run the unit tests
 	@$(RUN) unit
+
+.PHONY: attack
+attack: ready-tests ## try the published ways out of a container against ours
+	@$(RUN) attack
 
 .PHONY: integration
 integration: ready-tests ## run the integration targets against this machine's kernel, or one: TARGET=cgroup_group

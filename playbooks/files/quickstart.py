@@ -3,12 +3,12 @@
 
 """What the workloads of the quickstart are told to do, from inside their containers; each command prints JSON.
 
-    lateness SECONDS       how often the service woke up in that time, and the latest it was
-    burn SECONDS WORKERS   use all the CPU time there is
-    hoard BYTES            use memory until there is that much of it, or until the kernel ends it
-    fork MOST              make processes until there are that many, or until the kernel refuses
-    write BYTES            write that much to the disk, past the page cache
-    look                   see what can be seen, and try what must not work
+lateness SECONDS       how often the service woke up in that time, and the latest it was
+burn SECONDS WORKERS   use all the CPU time there is
+hoard BYTES            use memory until there is that much of it, or until the kernel ends it
+fork MOST              make processes until there are that many, or until the kernel refuses
+write BYTES            write that much to the disk, past the page cache
+look                   see what can be seen, and try what must not work
 """
 
 from __future__ import annotations

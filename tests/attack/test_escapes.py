@@ -99,7 +99,7 @@ def _swap(directory, stop):
     libc = ctypes.CDLL(None)
     one, other = (os.fsencode(str(directory / name)) for name in ("a", "b"))
     while not stop.is_set():
-        for _ in range(1000):
+        for _turn in range(1000):
             libc.renameat2(-100, one, -100, other, 2)  # RENAME_EXCHANGE
 
 

@@ -165,14 +165,14 @@ def test_locks_exclude(tmp_path):
     count = [0, 0]
 
     def work():
-        for _ in range(50):
+        for _turn in range(50):
             with locks.Locks(node, ["b", "a"]):
                 count[0] += 1
                 seen = count[0]
                 os.stat(node.locks)
                 count[1] += seen != count[0]
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
+    threads = [threading.Thread(target=work) for _turn in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

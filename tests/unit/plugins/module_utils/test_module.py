@@ -1,0 +1,188 @@
+# SPDX-FileCopyrightText: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all modules share: bulk, check mode, diff, results, errors, persistence; with a subject whose kernel is a dictionary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.bulkhead.linux.plugins.module_utils import _module
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired, plan
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
+
+KERNEL: dict[str, int] = {}
+REFUSES: set[str] = set()
+ROUNDS: dict[str, int] = {}
+OPTIONS = {
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "size": {"type": "int"},
+    "wait": {"type": "int"},
+}
+
+
+class Put(plan.Step):
+    """Sets one entry of the kernel; a kernel that is told to may refuse it, or keep something else."""
+
+    def __init__(self, name: str, size: int | None) -> None:
+        self.target, self.name, self.size = "/kernel/" + name, name, size
+        self.held = KERNEL.get(name)
+        self.before = None if self.held is None else str(self.held)
+        self.after = None if size is None else str(size)
+
+    def do(self) -> None:
+        if self.name in REFUSES:
+            raise OSError(16, "Device or resource busy")
+        self._put(ROUNDS.get(self.name, self.size))
+
+    def undo(self) -> None:
+        self._put(self.held)
+
+    def _put(self, size: int | None) -> None:
+        KERNEL.pop(self.name, None)
+        if size is not None:
+            KERNEL[self.name] = size
+
+
+class Things(_module.Subject):
+    kind = "things"
+    plural = "things"
+
+    def parse(self, options: dict[str, Any]) -> dict[str, Any]:
+        if options["size"] is not None and options["size"] < 0:
+            raise InvalidInput("thing %s: a size below nothing" % options["name"])
+        return options
+
+    def plan(self, objects: list[Any]) -> plan.Plan:
+        made = plan.Plan()
+        for thing in objects:
+            size = None if thing["state"] == "absent" else thing["size"]
+            if KERNEL.get(thing["name"]) != size:
+                made.steps.append(Put(thing["name"], size))
+            if thing["name"] not in KERNEL:
+                made.fresh.add(thing["name"])
+            if size == 13:
+                made.warnings.append("13 brings bad luck")
+        return made
+
+    def report(self, objects: list[Any], last: Any) -> list[dict[str, Any]]:
+        return [{"name": thing["name"], "asked": {"size": thing["size"]}, "effective": {"size": KERNEL.get(thing["name"])}, "rounded": []} for thing in objects]
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for store in (KERNEL, REFUSES, ROUNDS):
+        store.clear()
+    monkeypatch.setattr(desired, "DIRECTORY", str(tmp_path))
+    return tmp_path / "things.json"
+
+
+def run(capsys: pytest.CaptureFixture[str], check: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
+    with patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}), pytest.raises(SystemExit) as ended:
+        _module.run(Things, OPTIONS)
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert bool(ended.value.code) is bool(result.get("failed"))
+    return result
+
+
+def test_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(capsys, name="a", size=5, persist=False)
+    assert result["changed"] is True
+    assert result["writes"] == [{"target": "/kernel/a", "before": None, "after": "5"}]
+    assert (result["asked"], result["effective"], result["rounded"]) == ({"size": 5}, {"size": 5}, [])
+    assert result["things"][0]["name"] == "a"
+    assert "diff" not in result
+    assert KERNEL == {"a": 5}
+
+
+def test_again_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, name="a", size=5)
+    result = run(capsys, name="a", size=5, diff=True)
+    assert (result["changed"], result["writes"], result["diff"]) == (False, [], {"before": "", "after": ""})
+
+
+def test_check_mode_and_diff_are_the_plan(capsys: pytest.CaptureFixture[str], clean: Path) -> None:
+    KERNEL["a"] = 4
+    foreseen = run(capsys, check=True, diff=True, name="a", size=5)
+    assert KERNEL == {"a": 4}
+    assert not clean.exists()
+    done = run(capsys, diff=True, name="a", size=5)
+    assert (foreseen["changed"], foreseen["writes"], foreseen["diff"]) == (done["changed"], done["writes"], done["diff"])
+    assert done["diff"]["before"] == "/kernel/a: 4\n"
+    assert done["diff"]["after"].startswith("/kernel/a: 5\n%s: " % clean)
+
+
+def test_several_in_one_call(capsys: pytest.CaptureFixture[str], clean: Path) -> None:
+    result = run(capsys, things=[{"name": "a", "size": 5}, {"name": "b", "size": 6}])
+    assert KERNEL == {"a": 5, "b": 6}
+    assert [thing["name"] for thing in result["things"]] == ["a", "b"]
+    assert "asked" not in result
+    assert len([write for write in result["writes"] if write["target"] == str(clean)]) == 1
+    assert result["invocation"]["module_args"]["things"] == [{"name": "a", "size": 5, "state": "present"}, {"name": "b", "size": 6, "state": "present"}]
+
+
+def test_all_that_is_wrong_is_named_before_anything_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(capsys, things=[{"name": "a", "size": 5}, {"name": "b", "size": -1}, {"name": "c", "size": -1}])
+    assert result["msg"] == "nothing was changed, because 2 of 3 are wrong: thing b: a size below nothing; thing c: a size below nothing"
+    assert KERNEL == {}
+    result = run(capsys, things=[{"name": "a", "size": 5}, {"name": "b", "size": -1}])
+    assert result["msg"] == "thing b: a size below nothing"
+    assert KERNEL == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({}, "one of the following is required: name, things"),
+        ({"name": "a", "things": []}, "mutually exclusive: name|things"),
+        ({"things": [{"size": 5}]}, "missing required arguments: name found in things"),
+        ({"things": [{"name": "a", "colour": "red"}]}, "Unsupported parameters"),
+    ],
+)
+def test_arguments(capsys: pytest.CaptureFixture[str], arguments: dict[str, Any], why: str) -> None:
+    assert why in run(capsys, **arguments)["msg"]
+
+
+def test_a_refused_write_undoes_the_others(capsys: pytest.CaptureFixture[str], clean: Path) -> None:
+    KERNEL["a"] = 4
+    REFUSES.add("c")
+    result = run(capsys, things=[{"name": name, "size": 5} for name in "abcd"])
+    assert KERNEL == {"a": 4}
+    assert not clean.exists()
+    assert "/kernel/c could not be changed from None to '5'; the kernel answered EBUSY" in result["msg"]
+    assert (result["error"]["target"], result["error"]["errno"], result["error"]["undo_failures"]) == ("/kernel/c", "EBUSY", [])
+
+
+def test_what_the_kernel_kept_instead_is_told_and_undone(capsys: pytest.CaptureFixture[str], clean: Path) -> None:
+    KERNEL["a"] = 4
+    ROUNDS["a"] = 1000
+    result = run(capsys, things=[{"name": "a", "size": 5}, {"name": "b", "size": 6}])
+    assert result["msg"].startswith("the kernel took every write and kept something else: /kernel/a holds '1000' where '5' was asked for")
+    assert KERNEL == {"a": 4}
+    assert not clean.exists()
+
+
+def test_what_is_asked_for_is_kept_for_the_next_boot(capsys: pytest.CaptureFixture[str], clean: Path) -> None:
+    run(capsys, name="a", size=5, wait=3)
+    assert desired.read("things") == {"a": {"size": 5, "state": "present"}}
+    # It is kept even where the kernel holds it already.
+    KERNEL["b"] = 6
+    result = run(capsys, name="b", size=6)
+    assert [write["target"] for write in result["writes"]] == [str(clean)]
+    run(capsys, things=[{"name": "a", "state": "absent"}, {"name": "b", "state": "absent"}])
+    assert not clean.exists()
+    assert KERNEL == {}
+
+
+def test_without_persist_nothing_is_kept(capsys: pytest.CaptureFixture[str], clean: Path) -> None:
+    run(capsys, name="a", size=5, persist=False)
+    assert not clean.exists()
+
+
+def test_warnings_reach_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "13 brings bad luck" in json.dumps(run(capsys, name="a", size=13)["warnings"])
