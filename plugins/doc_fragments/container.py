@@ -264,7 +264,8 @@ _ALL = _OPTIONS.replace("@RESOURCES@\n", _resources())
 class ModuleDocFragment:
     """One container, or a list of them."""
 
-    DOCUMENTATION = (
+    # Annotated, because tools that read documentation without running it take a plain assignment for a literal.
+    DOCUMENTATION: str = (
         "options:\n"
         + textwrap.indent(_NAME.rstrip() + "\n" + _ALL.lstrip("\n"), "  ")
         + "  containers:\n"
