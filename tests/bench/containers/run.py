@@ -142,6 +142,14 @@ def as_shipped(rootfs: Path, count: int) -> float:
     return (took[1] - took[0]) * 1000 / count
 
 
+def remove_groups() -> None:
+    """Remove our control groups, and those of a run that was killed; they are empty, for our containers die with us."""
+    for parent in Path("/sys/fs/cgroup").glob("*/" + PARENT):
+        for group in parent.glob("bench-*"):
+            group.rmdir()
+        parent.rmdir()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=100)
@@ -150,6 +158,7 @@ def main() -> int:
     arguments = parser.parse_args()
     cpus = os.cpu_count() or 1
     found: dict[str, list[float]] = {}
+    remove_groups()
 
     def note(name: str, milliseconds: float) -> None:
         found.setdefault(name, []).append(milliseconds)
@@ -174,8 +183,7 @@ def main() -> int:
                 note("as shipped", as_shipped(rootfs, arguments.count))
             if turn == 0:
                 found.clear()  # the first turn warms the caches
-    for hierarchy in Path("/sys/fs/cgroup").glob("*/" + PARENT):
-        hierarchy.rmdir()
+    remove_groups()
     base = statistics.median(found["crun"])
     print("%-26s %8s %8s %8s   of crun's" % ("ms for each container", "least", "median", "most"))
     for name, values in found.items():

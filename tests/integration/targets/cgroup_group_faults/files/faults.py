@@ -42,6 +42,9 @@ class Machine:
 
     def __init__(self, desired: str) -> None:
         self.environment = dict(os.environ, BULKHEAD_DESIRED=desired, PYTHONDONTWRITEBYTECODE="1")
+        collections, found, _rest = os.path.abspath(__file__).partition("/ansible_collections/")
+        if found:
+            self.environment["PYTHONPATH"] = collections
         self.desired = desired
 
     def rescue(self) -> None:
