@@ -19,35 +19,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ._runtime import desired, plan
 from ._runtime.errors import BulkheadError, InvalidInput
-
-
-class Subject:
-    """What a module manages; each module has a subclass.
-
-    kind: the module's name, under which desired state is kept; plural: its bulk option; key: the option that names an object.
-    """
-
-    kind = ""
-    plural = ""
-    key = "name"
-    persists = True
-
-    def parse(self, options: dict[str, t.Any]) -> t.Any:
-        """One desired object from its options. Raises InvalidInput; reads the machine at most, writes nothing."""
-        raise NotImplementedError
-
-    def plan(self, objects: list[t.Any]) -> plan.Plan:
-        """Observe, compare, and answer with the steps that are missing."""
-        raise NotImplementedError
-
-    def report(self, objects: list[t.Any], last: t.Any) -> list[dict[str, t.Any]]:
-        """What is to be returned for each object; last: the last plan that was made, without steps unless in check mode."""
-        raise NotImplementedError
-
-    def apply(self, the_plan: plan.Plan) -> None:
-        """Do the plan; a subject whose steps share something (a helper process) starts it here."""
-        plan.apply(the_plan)
-
+from ._runtime.subject import Subject
 
 PERSIST = {"type": "bool", "default": True}
 

@@ -453,32 +453,8 @@ error:
       returned: on failure
 """
 
-import typing as t
-
 from ansible_collections.bulkhead.linux.plugins.module_utils import _cgroup_options, _module
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.group import Group, parse_group
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.planning import GroupPlan, plan_groups
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.report import report
-
-
-class Groups(_module.Subject):
-    """Control groups."""
-
-    kind = "cgroup_group"
-    plural = "groups"
-
-    def __init__(self) -> None:
-        self.host = Host.observe()
-
-    def parse(self, options: dict[str, t.Any]) -> Group:
-        return parse_group(options, self.host)
-
-    def plan(self, objects: list[Group]) -> GroupPlan:
-        return plan_groups(self.host, objects)
-
-    def report(self, objects: list[Group], last: GroupPlan) -> list[dict[str, t.Any]]:
-        return report(last, objects)
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.subject import Groups
 
 
 def main() -> None:

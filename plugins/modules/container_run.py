@@ -208,49 +208,9 @@ error:
   sample: {problem: "container web: executing the command 'nginx' failed for nginx", errno: ENOENT}
 """
 
-import typing as t
-
 from ansible_collections.bulkhead.linux.plugins.module_utils import _container_options, _module
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli as _cli  # noqa: F401  (part of what is left on the node)
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.lifecycle import Container, ContainerPlan, Lifecycle
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.plan import Plan
-
-
-class Containers(_module.Subject):
-    """Containers."""
-
-    kind = "container_run"
-    plural = "containers"
-
-    def __init__(self) -> None:
-        self.lifecycle = Lifecycle()
-        self.containers: list[Container] = []
-        self.last = ContainerPlan()
-
-    def parse(self, options: dict[str, t.Any]) -> Container:
-        return self.lifecycle.parse(options)
-
-    def plan(self, objects: list[Container]) -> ContainerPlan:
-        self.containers, self.last = objects, self.lifecycle.plan(objects)
-        return self.last
-
-    def apply(self, the_plan: Plan) -> None:
-        self.lifecycle.apply(the_plan, self.containers, self.last)
-
-    def report(self, objects: list[Container], last: ContainerPlan) -> list[dict[str, t.Any]]:
-        self.lifecycle.finish()
-        reports = self.lifecycle.report(objects, last)
-        for report in reports:
-            code = (report.get("exit") or {}).get("code")
-            if "output" in report and code:
-                killed = ", killed for want of memory" if report["exit"]["killed_by"] == "memory" else ""
-                raise BulkheadError(
-                    "container %s ended with status %d%s" % (report["name"], code, killed),
-                    target=report["log"],
-                    hint="its last words: %s" % report["output"][-2000:],
-                )
-        return reports
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.subject import Containers
 
 
 def main() -> None:

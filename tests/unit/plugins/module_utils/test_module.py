@@ -14,6 +14,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.bulkhead.linux.plugins.module_utils import _module
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired, plan
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.subject import Subject
 
 KERNEL: dict[str, int] = {}
 REFUSES: set[str] = set()
@@ -49,7 +50,7 @@ class Put(plan.Step):
             KERNEL[self.name] = size
 
 
-class Things(_module.Subject):
+class Things(Subject):
     kind = "things"
     plural = "things"
 

@@ -1,0 +1,36 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Control groups as something that can be managed."""
+
+from __future__ import annotations
+
+from ..subject import Subject
+from .group import Group, parse_group
+from .host import Host
+from .planning import GroupPlan, plan_groups
+from .report import report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Groups(Subject):
+    """Control groups."""
+
+    kind = "cgroup_group"
+    plural = "groups"
+
+    def __init__(self) -> None:
+        self.host = Host.observe()
+
+    def parse(self, options: dict[str, Any]) -> Group:
+        return parse_group(options, self.host)
+
+    def plan(self, objects: list[Group]) -> GroupPlan:
+        return plan_groups(self.host, objects)
+
+    def report(self, objects: list[Group], last: GroupPlan) -> list[dict[str, Any]]:
+        return report(last, objects)

@@ -1,0 +1,52 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Containers as something that can be managed."""
+
+from __future__ import annotations
+
+from ..errors import BulkheadError
+from ..plan import Plan
+from ..subject import Subject
+from .lifecycle import Container, ContainerPlan, Lifecycle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Containers(Subject):
+    """Containers."""
+
+    kind = "container_run"
+    plural = "containers"
+
+    def __init__(self) -> None:
+        self.lifecycle = Lifecycle()
+        self.containers: list[Container] = []
+        self.last = ContainerPlan()
+
+    def parse(self, options: dict[str, Any]) -> Container:
+        return self.lifecycle.parse(options)
+
+    def plan(self, objects: list[Container]) -> ContainerPlan:
+        self.containers, self.last = objects, self.lifecycle.plan(objects)
+        return self.last
+
+    def apply(self, the_plan: Plan) -> None:
+        self.lifecycle.apply(the_plan, self.containers, self.last)
+
+    def report(self, objects: list[Container], last: ContainerPlan) -> list[dict[str, Any]]:
+        self.lifecycle.finish()
+        reports = self.lifecycle.report(objects, last)
+        for report in reports:
+            code = (report.get("exit") or {}).get("code")
+            if "output" in report and code:
+                killed = ", killed for want of memory" if report["exit"]["killed_by"] == "memory" else ""
+                raise BulkheadError(
+                    "container %s ended with status %d%s" % (report["name"], code, killed),
+                    target=report["log"],
+                    hint="its last words: %s" % report["output"][-2000:],
+                )
+        return reports
