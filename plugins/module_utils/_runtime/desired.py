@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DIRECTORY = os.environ.get("BULKHEAD_DESIRED", "/etc/bulkhead/desired.d")
 FORMAT = 1
 # What an option of the moment asks for is not state that should come back.
-_NOT_KEPT = ("force", "processes", "wait")
+_NOT_KEPT = ("force", "processes", "tasks", "wait")
 
 
 def path_of(kind: str) -> str:

@@ -36,6 +36,13 @@ class Tree:
         self._parent = ("", -1)
         self._open = self._openat2
 
+    @classmethod
+    def of(cls, fd: int, path: str) -> Tree:
+        """The tree below a directory that is open already, and that need not have a path; the descriptor is the tree's from now on."""
+        tree = cls(path)
+        tree._fd = fd
+        return tree
+
     def __del__(self) -> None:
         self.close()
 
@@ -184,6 +191,10 @@ class Tree:
         if self._parent[1] >= 0:
             os.close(self._parent[1])
         self._parent = ("", -1)
+
+    def links(self, path: str) -> int:
+        """The number of links of a directory: on kernfs, two more than it has directories in it."""
+        return os.stat(path or ".", dir_fd=self.fd, follow_symlinks=False).st_nlink
 
     def mkdir(self, path: str, mode: int = 0o755) -> None:
         """Make one directory; its parent must be there."""

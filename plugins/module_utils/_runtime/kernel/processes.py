@@ -53,3 +53,20 @@ def groups_of(pid: int, tid: int | None = None) -> dict[int, tuple[str, str]] | 
         number, controllers, path = line.split(":", 2)
         found[int(number)] = (controllers, path)
     return found
+
+
+def resctrl_group_of(tid: int) -> tuple[str, str] | None:
+    """(class, monitoring group) of a task, empty for the default ones (CONFIG_PROC_CPU_RESCTRL, proc_resctrl_show()); None when it is gone."""
+    text = read_text("/proc/%d/cpu_resctrl_groups" % tid)
+    if text is None:
+        return None
+    fields = dict(line.partition(":")[::2] for line in text.splitlines())
+    return fields.get("res", "").strip("/"), fields.get("mon", "")
+
+
+def leader_of(tid: int) -> int | None:
+    """The process to which a task belongs; None when it is gone."""
+    text = read_text("/proc/%d/status" % tid)
+    if text is None:
+        return None
+    return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("Tgid:")), None)

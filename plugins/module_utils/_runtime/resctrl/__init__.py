@@ -1,0 +1,7 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Classes of cache and memory bandwidth (resctrl: Intel RDT, AMD QoS, Arm MPAM), Documentation/arch/x86/resctrl.rst."""
+
+from __future__ import annotations
