@@ -60,10 +60,12 @@ def amount(option: str, value: str) -> float | None:
     return float(value) or (None if option in ("memory.min", "memory.low") else 0.0)
 
 
-def sums(host: Host, parent: str = "", planned: dict[str, dict[str, float | None]] | None = None) -> dict[str, dict[str, float | int | None]]:
+def sums(
+    host: Host, parent: str = "", planned: dict[str, dict[str, float | None]] | None = None, gone: set[str] | None = None
+) -> dict[str, dict[str, float | int | None]]:
     """For each summed option: the sum of the limits of the groups right below `parent`, and what there is to give.
 
-    planned: {group: {option: limit}} that is to hold instead of what holds now.
+    planned: {group: {option: limit}} that is to hold instead of what holds now; gone: groups that are not to be there.
     Returns {option: {sum, capacity, limited, unlimited}}; capacity is the parent's own limit where it is less than the machine.
     """
     there = machine()
@@ -75,6 +77,7 @@ def sums(host: Host, parent: str = "", planned: dict[str, dict[str, float | None
         if not BY_OPTION[option].files(hierarchy.version):
             continue
         names = {(parent + "/" if parent else "") + name for name in _children(hierarchy, parent)}
+        names -= gone or set()
         names |= {name for name in planned or {} if name.rpartition("/")[0] == parent and option in (planned or {})[name]}
         limits = [planned[name][option] if planned and option in planned.get(name, {}) else limit_of(hierarchy, name, option) for name in sorted(names)]
         capacity = there[option]
@@ -94,10 +97,11 @@ def _children(hierarchy: Hierarchy, parent: str) -> list[str]:
 
 def check(host: Host, groups: list[Group]) -> list[str]:
     """Warnings for sums that no longer fit, by the `overcommit` of the groups; InvalidInput where one of them says deny."""
-    asking = [group for group in groups if group.overcommit != "allow"]
+    asking = [group for group in groups if group.present and group.overcommit != "allow"]
     if not asking:
         return []
     planned: dict[str, dict[str, float | None]] = {}
+    gone = {group.name for group in groups if not group.present}
     for group in groups:
         for setting in group.settings:
             if setting.option in SUMMED and setting.key == "":
@@ -106,7 +110,7 @@ def check(host: Host, groups: list[Group]) -> list[str]:
     for group in asking:
         changed = planned.get(group.name, {})
         for parent in (group.name.rpartition("/")[0], group.name):
-            for option, entry in sums(host, parent, planned).items() if changed else ():
+            for option, entry in sums(host, parent, planned, gone).items() if changed else ():
                 total, capacity = entry["sum"] or 0, entry["capacity"] or 0
                 if option not in changed or total <= capacity:
                     continue

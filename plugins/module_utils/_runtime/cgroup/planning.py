@@ -51,7 +51,7 @@ def plan_groups(host: Host, groups: list[Group]) -> GroupPlan:
     plan = planner.plan()
     if host.systemd and planner.fresh:
         plan.warnings.append("systemd owns the control groups of this machine; groups made beside its own may lose controllers when it reloads")
-    plan.warnings += capacity.check(host, [group for group in groups if group.present])
+    plan.warnings += capacity.check(host, groups)
     return plan
 
 

@@ -361,6 +361,14 @@ def test_overcommit_counts_what_is_there_already(host: FakeHost) -> None:
         planned(host, {"name": "a", "memory": {"max": "50M"}, "overcommit": "deny"})
 
 
+def test_overcommit_does_not_count_what_goes_in_the_same_call(host: FakeHost) -> None:
+    converge(host, *nest_memory("100M", "60M", overcommit="allow"))
+    other = {"name": "a/other", "memory": {"max": "60M"}, "overcommit": "deny"}
+    with pytest.raises(InvalidInput, match=r"adds up to 120M"):
+        planned(host, other)
+    assert len(planned(host, {"name": "a/0", "state": "absent"}, other)) > 0
+
+
 def test_overcommit_of_the_whole_machine(host: FakeHost) -> None:
     with pytest.raises(InvalidInput, match=r"cpu.max of the groups below / adds up to"):
         planned(host, web(cpu={"max": (os.cpu_count() or 1) + 1}, overcommit="deny"))
