@@ -201,7 +201,8 @@ restart_policy:
       most N
       times; V(always) and V(unless-stopped), it is started again whatever the status.
     - Between starts there is a pause, from 0.1 seconds doubling up to a minute.
-  type: str
+    - YAML reads a bare V(no) as V(false), which means the same here.
+  type: raw
   default: "no"
 log:
   description: Where the output goes.
@@ -228,7 +229,8 @@ stop_timeout:
   default: 10
 wait:
   description:
-    - Wait until the container has ended, and return its exit status and its output. The task fails when the status is not 0.
+    - Wait until the container has ended, and return its exit status and its output. The task fails when the status is not
+      0, and returns all of its containers nevertheless.
     - For jobs. As a job that has ended does not run, every run of the task starts it again, with new private files. What a job writes to these is not
       synchronised to the disk, even when it asks for that; results belong into O(volumes).
   type: bool

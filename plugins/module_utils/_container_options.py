@@ -61,7 +61,7 @@ CONTAINER: dict[str, t.Any] = {
     "oom_score_adj": {"type": "int"},
     "cgroup_parent": {"type": "str", "default": "bulkhead"},
     "resources": {"type": "dict", "options": RESOURCES},
-    "restart_policy": {"type": "str", "default": "no"},
+    "restart_policy": {"type": "raw", "default": "no"},
     "log": {
         "type": "dict",
         "options": {"path": {"type": "str"}, "max_size": {"type": "raw", "default": "16M"}, "max_files": {"type": "int", "default": 2}},

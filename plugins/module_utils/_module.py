@@ -48,7 +48,7 @@ def run(subject_class: type[Subject], options: dict[str, t.Any]) -> None:
     try:
         module.exit_json(**_converge(module, subject_class, options))
     except BulkheadError as error:
-        module.fail_json(msg=str(error), error=error.facts())
+        module.fail_json(msg=str(error), error=error.facts(), **error.result)
     except OSError as error:
         module.fail_json(msg=str(BulkheadError.from_os("the machine could not be read", error, hint="run as root (become: true)")))
 

@@ -110,7 +110,7 @@ writes:
       sample: "536870912"
 containers:
   description: Each container, in the order in which they were given.
-  returned: success
+  returned: success, and when a job ended with another status than 0
   type: list
   elements: dict
   contains:
@@ -165,7 +165,7 @@ containers:
       returned: when it exists
       sample: /var/log/bulkhead/web.log
     output:
-      description: The end of its log, at most 64 KiB.
+      description: What this run wrote, the last 64 KiB of it.
       type: str
       returned: with O(wait=true)
       sample: done

@@ -27,6 +27,7 @@ class BulkheadError(Exception):
     errno: the kernel's answer as a number of errno.h, 0 when the kernel was not asked.
     kernel: the kernel's own words, where it has any.
     hint: what the reader can do about it.
+    result: what a module returns beside the error, where what was asked was done and came to a bad end.
     """
 
     def __init__(self, problem: str, *, target: str = "", value: str | None = None, errno: int = 0, kernel: str = "", hint: str = "") -> None:
@@ -38,6 +39,7 @@ class BulkheadError(Exception):
         self.kernel = kernel
         self.hint = hint
         self.undo_failures: list[str] = []
+        self.result: dict[str, Any] = {}
 
     @classmethod
     def from_os(cls, problem: str, error: OSError, *, target: str = "", value: str | None = None, kernel: str = "", hint: str = "") -> BulkheadError:

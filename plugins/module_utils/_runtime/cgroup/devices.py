@@ -57,8 +57,19 @@ def _ordered(access: str) -> str:
     return "".join(letter for letter in "rwm" if letter in access)
 
 
+# A call makes many groups with the same rules, those of a container; a policy is not changed once it is parsed.
+_parsed: dict[str, Policy] = {}
+
+
 def parse_rules(rules: list[dict[str, Any]]) -> Policy:
     """A policy from rules in order, each {type, major, minor, access, allow}; what no rule allows is denied."""
+    key = repr(rules)
+    if key not in _parsed:
+        _parsed[key] = _parse_rules(rules)
+    return _parsed[key]
+
+
+def _parse_rules(rules: list[dict[str, Any]]) -> Policy:
     policy = Policy()
     for rule in rules:
         kind = str(rule.get("type") or "a")

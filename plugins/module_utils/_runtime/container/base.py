@@ -15,10 +15,13 @@ One copy serves all containers, until the machine's /etc changes.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import stat
 
 from ..errors import BulkheadError
+from . import state
 from .paths import Paths
 
 TYPE_CHECKING = False
@@ -112,11 +115,27 @@ def fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def _locked(paths: Paths) -> Iterator[None]:
+    """Nobody else makes or removes a base meanwhile. A record names its base before the base is made, so what is named is kept."""
+    fd = os.open(paths.bases, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
 def make(paths: Paths, print_: str) -> str:
     """Have the base of this fingerprint, and return its directory. It comes to be under its name only when it is whole."""
     directory = paths.bases + "/" + print_
-    if os.path.isdir(directory):
-        return directory
+    with _locked(paths):
+        if not os.path.isdir(directory):
+            _make(paths, directory)
+    return directory
+
+
+def _make(paths: Paths, directory: str) -> None:
     unfinished = "%s/%s%d" % (paths.bases, _UNFINISHED, os.getpid())
     old = os.umask(0)
     try:
@@ -128,19 +147,12 @@ def make(paths: Paths, print_: str) -> str:
         for name, target in _links():
             os.symlink(target, unfinished + "/" + name)
         _copy(unfinished + "/etc")
-        try:
-            os.rename(unfinished, directory)
-        except OSError:
-            # Somebody else was faster: theirs is as good.
-            if not os.path.isdir(directory):
-                raise
-            remove(unfinished)
+        os.rename(unfinished, directory)
     except OSError as error:
         remove(unfinished)
         raise BulkheadError.from_os("the base of containers with the machine's own root could not be made", error, target=directory) from None
     finally:
         os.umask(old)
-    return directory
 
 
 def _copy(target: str) -> None:
@@ -196,15 +208,31 @@ def remove(directory: str) -> None:
         pass
 
 
-def collect(paths: Paths, used: set[str]) -> None:
+def users(paths: Paths) -> dict[str, str]:
+    """{container: the base that its record names}."""
+    found = {}
+    for name in os.listdir(paths.states) if os.path.isdir(paths.states) else []:
+        record = state.read(paths.state(name))
+        if record and record.get("base"):
+            found[name] = str(record["base"])
+    return found
+
+
+def names(paths: Paths) -> list[str]:
+    """The bases that there are, unfinished ones of runs that are gone among them."""
+    found = os.listdir(paths.bases) if os.path.isdir(paths.bases) else []
+    return [name for name in found if not (name.startswith(_UNFINISHED) and os.path.exists("/proc/" + name[len(_UNFINISHED) :]))]
+
+
+def collect(paths: Paths) -> None:
     """Remove the bases that no container uses, and what unfinished runs left."""
-    try:
-        names = os.listdir(paths.bases)
-    except FileNotFoundError:
+    if not os.path.isdir(paths.bases):
         return
-    for name in names:
-        if name not in used and not (name.startswith(_UNFINISHED) and os.path.exists("/proc/" + name[len(_UNFINISHED) :])):
-            remove(paths.bases + "/" + name)
+    with _locked(paths):
+        used = set(users(paths).values())
+        for name in names(paths):
+            if name not in used:
+                remove(paths.bases + "/" + name)
 
 
 def write_own_files(upper: str, hostname: str, shares_network: bool) -> None:

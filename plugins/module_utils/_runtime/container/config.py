@@ -276,8 +276,8 @@ def parse_signal(value: object) -> int:
 
 
 def parse_policy(value: object) -> dict[str, Any]:
-    """no, always, unless-stopped, on-failure or on-failure:N."""
-    text = "no" if value in (None, False) else str(value)
+    """no, always, unless-stopped, on-failure or on-failure:N; YAML reads a bare no as false."""
+    text = "no" if value is None or value is False else str(value)
     name, colon, most = text.partition(":")
     if name not in _POLICIES or (colon and name != "on-failure"):
         raise InvalidInput("restart_policy: %r is not one of %s" % (text, ", ".join(_POLICIES)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import stat
 
-from .mounts import NODEV, NOEXEC, NOSUID, Root, attach, new_filesystem
+from .mounts import NODEV, NOEXEC, NOSUID, Root, attach, attach_below, new_filesystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def build(root: Root, asked: list[dict[str, Any]]) -> None:
     terminals: dict[str, str | None] = {"newinstance": None, "ptmxmode": "0666", "mode": "0620", "gid": _TTY_GROUP}
     shared_memory: dict[str, str | None] = {"mode": "1777", "size": "64m"}
     for name, kind, attributes, settings in (("pts", "devpts", 0, terminals), ("shm", "tmpfs", NODEV, shared_memory), ("mqueue", "mqueue", NODEV, {})):
-        mounted = new_filesystem(kind, NOSUID | NOEXEC | attributes, settings)
-        attach(mounted, os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dev))
-        os.close(mounted)
+        attach_below(new_filesystem(kind, NOSUID | NOEXEC | attributes, settings), dev, name)
 
 
 def _make(dev: int, device: dict[str, Any]) -> None:

@@ -86,7 +86,12 @@ def places(group: groups.Group) -> dict[str, Any]:
     v2 = next((hierarchy for hierarchy in group.hierarchies if hierarchy.version == 2), None)
     memory = next((hierarchy for hierarchy in group.hierarchies if "memory" in hierarchy.controllers), None)
     mounts = [
-        {"name": os.path.basename(hierarchy.path), "version": hierarchy.version, "controllers": hierarchy.controllers if hierarchy.version == 1 else []}
+        {
+            "name": os.path.basename(hierarchy.path),
+            "path": hierarchy.tree.full(group.name),
+            "version": hierarchy.version,
+            "controllers": hierarchy.controllers if hierarchy.version == 1 else [],
+        }
         for hierarchy in group.hierarchies
     ]
     return {

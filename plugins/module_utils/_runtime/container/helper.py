@@ -18,7 +18,7 @@ import select
 import sys
 
 from ..kernel import syscalls
-from . import execute, launch, monitor, wire
+from . import execute, launch, monitor, process, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def main(parent: int) -> int:
     syscalls.close_range(CONTROL + 1)
     os.set_inheritable(CONTROL, False)
     os.chdir("/")
+    process.default_signals()
     syscalls.set_name("bulkhead-helper")
     seal_imports()
     # What is there now stays: the collector must not touch it, so that the copies of this process share its memory.
@@ -66,6 +67,8 @@ class Helper:
         self.supervisor = monitor.Supervisor(CONTROL, -1)
         self.supervisor.poll.register(CONTROL, select.POLLIN)
         self.commands = execute.Commands(self.supervisor)
+        self._arrived = select.poll()
+        self._arrived.register(CONTROL, select.POLLIN)
 
     def run(self) -> None:
         module_there = True
@@ -74,16 +77,30 @@ class Helper:
                 if fd != CONTROL:
                     self.commands.handle(fd)
                     continue
-                request = wire.receive(CONTROL)
-                if request is not None:
+                requests, module_there = self._receive()
+                for request in requests:
                     self._serve(request)
+                if module_there:
                     continue
-                module_there = False
                 self.supervisor.poll.unregister(CONTROL)
                 self.supervisor.control = -1
                 if not self.supervisor.committed:
                     # The kernel kills what was begun.
                     return
+
+    def _receive(self) -> tuple[list[dict[str, Any]], bool]:
+        """What has arrived, and whether more may come.
+
+        All of it is read before any is served: after a fork the kernel copies every page that this process writes to, so
+        containers are made one right after the other.
+        """
+        requests: list[dict[str, Any]] = []
+        while not requests or self._arrived.poll(0):
+            request = wire.receive(CONTROL)
+            if request is None:
+                return requests, False
+            requests.append(request)
+        return requests, True
 
     def _serve(self, request: dict[str, Any]) -> None:
         verb = request["do"]

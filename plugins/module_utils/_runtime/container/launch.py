@@ -95,16 +95,10 @@ def start(spec: dict[str, Any], progress: Progress) -> Started:
     config = spec["config"]
     opened: list[int] = []
     try:
-        progress.doing("opening the control groups", spec["group"])
-        # A lone thread that writes 0 to "tasks" moves itself without the lock that every fork on the machine takes to write
-        # a process id to "cgroup.procs" (cgroup_procs_write_start(), kernel/cgroup/cgroup.c).
-        for path in spec["v1"]:
-            opened.append(os.open(path + "/tasks", os.O_WRONLY | os.O_CLOEXEC))
+        progress.doing("opening the control group", spec["v2"])
         v2 = os.open(spec["v2"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if spec["v2"] else -1
         if v2 >= 0:
             opened.append(v2)
-        null = devices.open_null_of_machine()
-        opened.append(null)
         output, output_in = os.pipe2(os.O_CLOEXEC) if config["log"]["path"] else (-1, -1)
         if output_in >= 0:
             opened.append(output_in)
@@ -114,18 +108,18 @@ def start(spec: dict[str, Any], progress: Progress) -> Started:
         progress.doing("making the process", "")
         pid, pidfd = syscalls.clone3(syscalls.CLONE_NEWPID, v2)
         if pid == 0:
-            _become(spec, opened[: len(spec["v1"])], null, output_in, errors_in, privileges)
+            _become(spec, output_in, errors_in, privileges)
     finally:
         for fd in opened:
             os.close(fd)
     return Started(pid, pidfd, errors, output)
 
 
-def _become(spec: dict[str, Any], groups: list[int], null: int, output: int, errors: int, privileges: process.Privileges) -> None:
+def _become(spec: dict[str, Any], output: int, errors: int, privileges: process.Privileges) -> None:
     """The new process, from its birth to its command. Never returns."""
     progress = Progress()
     try:
-        _prepare(spec, groups, null, output, errors, privileges, progress)
+        _prepare(spec, output, errors, privileges, progress)
     except BaseException as error:
         try:
             os.write(errors, describe(progress, error))
@@ -134,13 +128,17 @@ def _become(spec: dict[str, Any], groups: list[int], null: int, output: int, err
     os._exit(FAILED)
 
 
-def _prepare(spec: dict[str, Any], groups: list[int], null: int, output: int, errors: int, privileges: process.Privileges, progress: Progress) -> None:
+def _prepare(spec: dict[str, Any], output: int, errors: int, privileges: process.Privileges, progress: Progress) -> None:
     config = spec["config"]
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, SIGKILL)
     os.umask(0)  # the modes of what is made are those that are said
     progress.doing("joining the control groups", spec["group"])
-    for fd in groups:
-        os.write(fd, b"0")
+    # A lone thread that writes 0 to "tasks" moves itself without the lock that every fork on the machine takes to write
+    # a process id to "cgroup.procs" (cgroup_procs_write_start(), kernel/cgroup/cgroup.c).
+    for path in spec["v1"]:
+        group = os.open(path + "/tasks", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(group, b"0")
+        os.close(group)
     progress.doing("making the namespaces", "")
     # The groups that it is in now are the roots of what it will see of the hierarchies.
     syscalls.unshare(_NAMESPACES | (syscalls.CLONE_NEWNET if config["network"]["mode"] == "none" else 0))
@@ -186,7 +184,7 @@ def become_user(config: dict[str, Any], user: process.User, privileges: process.
     process.change_directory(config["cwd"])
     # All that is still open, the error pipe too, closes with the execution of the command (CVE-2024-21626).
     syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
-    process.default_signals()
+    process.default_broken_pipe()
     progress.doing("dropping privileges", "")
     privileges.drop(user)
     # A change of user has cleared it. If whoever supervises died before this line, the other end of the pipe is closed.

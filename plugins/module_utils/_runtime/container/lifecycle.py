@@ -104,6 +104,7 @@ class Lifecycle:
         self.host = Host.observe()
         self.call = steps.Call(self.paths, self.host)
         self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
+        self._log_sizes: dict[str, int] = {}  # before they were
         self._fingerprint = ""
 
     # What is desired
@@ -332,8 +333,19 @@ class Lifecycle:
         if work.starts:
             plan.steps.append(steps.Settle(self.call, [start.name for start in work.starts]))
         plan.steps += work.trial + work.trial_end + work.last
+        plan.steps += [steps.Collect(self.call, name) for name in self._unused_bases(containers, work)]
         plan.fresh = {container.name for container in work.fresh}
         return plan
+
+    def _unused_bases(self, containers: list[Container], work: _Work) -> list[str]:
+        """The bases of which the last user goes with this plan, or is made anew with another."""
+        begun = {start.name: str(start.spec["base_fingerprint"]) for start in work.starts}
+        leaving = [container for container in containers if container.wanted == "absent" or container.name in begun]
+        if not any((container.seen.record or {}).get("base", "") != begun.get(container.name, "") for container in leaving):
+            return []
+        users = {**dict.fromkeys(container.name for container in leaving), **begun}
+        used = {*users.values(), *(name for container, name in base.users(self.paths).items() if container not in users)}
+        return [name for name in base.names(self.paths) if name not in used]
 
     # Doing it
 
@@ -352,6 +364,7 @@ class Lifecycle:
             for step in plan.steps:
                 if isinstance(step, steps.Start):
                     self.made[step.name] = step.spec["record"]["created"]
+                    self._log_sizes[step.name] = step.log_size
         self._wait([container.name for container in containers if container.wait and container.name in self.made])
 
     def _wait(self, names: list[str]) -> None:
@@ -385,7 +398,7 @@ class Lifecycle:
             if plan.steps:
                 report["status"] = {"absent": "absent", "stopped": "stopped", "paused": "paused"}.get(container.wanted, "running")
             if container.wait and container.name in self.made:
-                report["output"] = tail(report.get("log") or "", _OUTPUT)
+                report["output"] = tail(report.get("log") or "", _OUTPUT, self._log_sizes[container.name])
             found.append(report)
         return found
 
@@ -435,12 +448,13 @@ def _options_of(resources: dict[str, Any], above: str = "") -> set[str]:
 def _sorted_out(made: list[Step], host: Host, by_group: dict[str, list[Step]]) -> list[Step]:
     """Give each container the steps that concern its group, in their order; returns those that concern all, which come first."""
     common: list[Step] = []
+    roots = [hierarchy.path + "/" for hierarchy in host.hierarchies]
     for step in made:
-        mine = None
-        for hierarchy in host.hierarchies:
-            if step.target.startswith(hierarchy.path + "/"):
-                parts = step.target[len(hierarchy.path) + 1 :].split("/")
-                mine = next((by_group[name] for name in ("/".join(parts[:end]) for end in range(1, len(parts) + 1)) if name in by_group), None)
+        mine, target = None, step.target
+        for root in roots:
+            if target.startswith(root):
+                parts = target[len(root) :].split("/")
+                mine = next((by_group[name] for name in ("/".join(parts[:end]) for end in range(len(parts), 0, -1)) if name in by_group), mine)
         (common if mine is None else mine).append(step)
     return common
 

@@ -61,12 +61,20 @@ class Log:
             self.fd = -1
 
 
-def tail(path: str, most: int) -> str:
-    """The last bytes of a log, as text; empty where there is none."""
+def size_of(path: str) -> int:
+    """How large a log is now, in bytes; 0 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def tail(path: str, most: int, since: int = 0) -> str:
+    """The last bytes of a log, as text; empty where there is none. since: how large it was before what is asked for was written."""
     try:
         with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - most))
+            file.seek(max(since if since <= size else 0, size - most))
             return file.read(most).decode("utf-8", "replace")
     except OSError:
         return ""

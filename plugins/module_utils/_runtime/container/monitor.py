@@ -129,6 +129,7 @@ class Supervisor:
         self.control = control
         self.commit = commit
         self.committed = False
+        self.identity = state.identity(os.getpid())
         self.poll = select.poll()
         self.watched: list[Watched] = []
         self.by_fd: dict[int, Watched] = {}
@@ -211,13 +212,12 @@ class Supervisor:
 
     def _on_running(self, watched: Watched, started: launch.Started) -> None:
         watched.running = True
-        me = os.getpid()
         watched.record.update(
             status="running",
             pid=started.pid,
             start=state.start_time(started.pid),
             started=state.now(),
-            monitor={"pid": me, "start": state.start_time(me)},
+            monitor=self.identity,
             restarts=watched.restarts,
         )
         if self.committed:

@@ -158,6 +158,14 @@ def attach(mounted: int, place: int) -> None:
         os.close(place)
 
 
+def attach_below(mounted: int, directory: int, name: str) -> None:
+    """Attach a mount to a name in a file system that is our own and that nobody else can reach, and let go of it."""
+    try:
+        syscalls.move_mount(mounted, directory, name)
+    finally:
+        os.close(mounted)
+
+
 def attributes_of(options: list[str], default: int) -> tuple[int, int]:
     """(attributes to set, attributes to clear) from mount options, on top of a default."""
     attributes, clear = default, 0

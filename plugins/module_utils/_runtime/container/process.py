@@ -196,10 +196,16 @@ def set_oom_score(value: int | None) -> None:
 
 
 def default_signals() -> None:
-    """Every signal as a program expects it: Python ignores SIGPIPE and SIGXFSZ, and that would be inherited."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
+    """Every signal as a program expects it, whatever this process was started with; but SIGPIPE, which it is to survive, stays ignored."""
+    for number in range(1, signal.NSIG):
+        if signal.getsignal(number) not in (signal.SIG_DFL, None) and number != signal.SIGPIPE:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def default_broken_pipe() -> None:
+    """SIGPIPE as a program expects it: Python ignores it, and that would be inherited."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
 def change_directory(path: str) -> None:

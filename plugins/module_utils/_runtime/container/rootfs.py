@@ -15,7 +15,7 @@ import os
 from ..errors import BulkheadError
 from ..kernel import syscalls
 from . import devices
-from .mounts import NODEV, NOEXEC, NOSUID, RDONLY, Root, attach, copy_of, hide, make_read_only, mount_on, new_filesystem, source_of
+from .mounts import NODEV, NOEXEC, NOSUID, RDONLY, Root, attach, attach_below, copy_of, hide, make_read_only, mount_on, new_filesystem, source_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,32 +94,31 @@ def _kernel_filesystems(root: Root, progress: Progress) -> None:
 
 
 def _control_groups(root: Root, mounts: list[dict[str, Any]]) -> None:
-    """The container's own groups, read-only: from its control group namespace it sees nothing above them."""
+    """The container's own groups and what is below them, read-only, and nothing above them.
+
+    Each is a copy of what the machine has mounted, and not a new mount of the hierarchy: for that one, the kernel would take the lock
+    of all control groups (cgroup1_get_tree(), kernel/cgroup/cgroup-v1.c).
+    """
     attributes = RDONLY | NOSUID | NODEV | NOEXEC
     try:
         place = root.open("/sys/fs/cgroup", os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError:
         return
     if len(mounts) == 1 and mounts[0]["version"] == 2:
-        mounted = new_filesystem("cgroup2", attributes)
-        attach(mounted, place)
-        os.close(mounted)
+        own = copy_of(-100, mounts[0]["path"], attributes)
+        attach(own, place)
+        os.close(own)
         return
     top = new_filesystem("tmpfs", NOSUID | NODEV | NOEXEC, {"mode": "755", "size": "64k"})
-    for mount in mounts:
-        os.mkdir(mount["name"], 0o755, dir_fd=top)
-        for controller in mount["controllers"]:
-            if controller != mount["name"]:
-                os.symlink(mount["name"], controller, dir_fd=top)
     attach(top, place)
     for mount in mounts:
-        if mount["version"] == 2:
-            mounted = new_filesystem("cgroup2", attributes)
-        else:
-            mounted = new_filesystem("cgroup", attributes, dict.fromkeys(mount["controllers"]))
-        attach(mounted, os.open(mount["name"], os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top))
-        os.close(mounted)
-    syscalls.mount_setattr(top, attributes)
+        name = mount["name"]
+        os.mkdir(name, 0o755, dir_fd=top)
+        for controller in mount["controllers"]:
+            if controller != name:
+                os.symlink(name, controller, dir_fd=top)
+        attach_below(syscalls.open_tree(-100, mount["path"], syscalls.OPEN_TREE_CLONE), top, name)
+    syscalls.mount_setattr(top, attributes, 0, syscalls.MS_PRIVATE, recursive=True)
     os.close(top)
 
 

@@ -23,6 +23,7 @@ from ..kernel import syscalls
 from ..kernel.files import read_text
 from ..plan import Step, apply
 from . import base, groups, state
+from .log import size_of
 from .paths import Paths
 from .remote import Helper
 from .wire import to_json
@@ -184,7 +185,7 @@ class Reserve(Step):
     def undo(self) -> None:
         if self.old is None:
             _remove_state(self.directory)
-            base.collect(self.call.paths, used_bases(self.call.paths))
+            base.collect(self.call.paths)
         else:
             mark_stopping(self.directory)
             state.write(self.directory, {**self.old, "status": "stopped", "pid": 0})
@@ -253,6 +254,7 @@ class Start(Step):
         self.name: str = spec["config"]["name"]
         self.before = "not running"
         self.target = "container %s" % self.name
+        self.log_size = 0  # before the start
 
     def do(self) -> None:
         if self.spec["base_fingerprint"]:
@@ -260,6 +262,7 @@ class Start(Step):
         path = self.spec["config"]["log"]["path"]
         if path:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            self.log_size = size_of(path)
         # The record keeps what is needed to start it again, but for itself.
         self.spec["record"]["spec"] = {key: value for key, value in self.spec.items() if key != "record"}
         (self.helper or self.call.helper()).send({"do": "start", "spec": self.spec})
@@ -334,7 +337,7 @@ class Discard(Step):
 
 
 class Forget(Step):
-    """Remove the record, the very last of a container, and what no other container uses."""
+    """Remove the record, the very last of a container."""
 
     after = None
 
@@ -353,7 +356,6 @@ class Forget(Step):
                 if name == own or (name.startswith(own + ".") and name[len(own) + 1 :].isdigit()):
                     os.unlink(self.call.paths.log + "/" + name)
         _remove_state(self.target)
-        base.collect(self.call.paths, used_bases(self.call.paths))
         if self.group.startswith("bulkhead/"):
             # The default parent goes with the last container; one that is in use, or not empty, refuses.
             for hierarchy in self.call.host.hierarchies:
@@ -364,6 +366,23 @@ class Forget(Step):
 
     def undo(self) -> None:
         """What is removed stays so."""
+
+
+class Collect(Step):
+    """Remove what containers with the machine's own root shared, when the last of them is gone."""
+
+    before = "shared files"
+    after = None
+
+    def __init__(self, call: Call, name: str) -> None:
+        self.call = call
+        self.target = call.paths.bases + "/" + name
+
+    def do(self) -> None:
+        base.collect(self.call.paths)
+
+    def undo(self) -> None:
+        """What is removed stays so; whoever needs it makes it again."""
 
 
 class KeepResources(Step):
@@ -390,16 +409,6 @@ class KeepResources(Step):
     def undo(self) -> None:
         if os.path.isdir(os.path.dirname(self.target)):
             self._put(self.before)
-
-
-def used_bases(paths: Paths) -> set[str]:
-    """The bases that some container's record names."""
-    used = set()
-    for name in os.listdir(paths.states) if os.path.isdir(paths.states) else []:
-        record = state.read(paths.state(name))
-        if record and record.get("base"):
-            used.add(str(record["base"]))
-    return used
 
 
 def _remove_state(directory: str) -> None:

@@ -40,13 +40,18 @@ class Containers(Subject):
     def report(self, objects: list[Container], last: ContainerPlan) -> list[dict[str, Any]]:
         self.lifecycle.finish()
         reports = self.lifecycle.report(objects, last)
-        for report in reports:
-            code = (report.get("exit") or {}).get("code")
-            if "output" in report and code:
-                killed = ", killed for want of memory" if report["exit"]["killed_by"] == "memory" else ""
-                raise BulkheadError(
-                    "container %s ended with status %d%s" % (report["name"], code, killed),
-                    target=report["log"],
-                    hint="its last words: %s" % report["output"][-2000:],
-                )
+        failed = [report for report in reports if "output" in report and (report.get("exit") or {}).get("code")]
+        if failed:
+            words = [report["output"][-2000:].strip() for report in failed]
+            error = BulkheadError(
+                "; ".join("container %s ended with status %d%s" % (report["name"], report["exit"]["code"], _killed_by(report)) for report in failed),
+                target=failed[0]["log"],
+                hint="; ".join("last words of %s: %s" % (report["name"], text or "none") for report, text in zip(failed, words)),
+            )
+            error.result = {"changed": True, self.plural: reports}
+            raise error
         return reports
+
+
+def _killed_by(report: dict[str, Any]) -> str:
+    return ", killed for want of memory" if report["exit"]["killed_by"] == "memory" else ""

@@ -55,7 +55,7 @@ _FSCONFIG_SET_STRING = 1
 _FSCONFIG_CMD_CREATE = 6
 _FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
-_MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40  # both sides are the descriptors themselves
+_MOVE_MOUNT_FROM_FD, _MOVE_MOUNT_TO_FD = 0x04, 0x40  # the descriptors themselves, with an empty path
 
 # prctl(2), include/uapi/linux/prctl.h
 PR_SET_PDEATHSIG = 1
@@ -309,9 +309,12 @@ def open_tree(directory: int, path: str, flags: int = 0) -> int:
     return _call("open_tree", directory, os.fsencode(path), flags | _OPEN_TREE_CLOEXEC | (AT_EMPTY_PATH if not path else 0), filename=path)
 
 
-def move_mount(mounted: int, place: int) -> None:
-    """move_mount(2): attach what the first descriptor has mounted on what the second one has open; no name is looked up."""
-    _call("move_mount", mounted, b"", place, b"", _MOVE_MOUNT_EMPTY_PATHS)
+def move_mount(mounted: int, place: int, name: str = "") -> None:
+    """move_mount(2): attach what the first descriptor has mounted on what the second one has open; no name is looked up.
+
+    name: one right below the place, for a file system in which nobody else can put another thing under it. No link is followed.
+    """
+    _call("move_mount", mounted, b"", place, name.encode(), _MOVE_MOUNT_FROM_FD | (0 if name else _MOVE_MOUNT_TO_FD), filename=name or None)
 
 
 class _MountAttr(ctypes.Structure):

@@ -209,7 +209,12 @@ def test_base_holds_what_everybody_may_read(tmp_path, monkeypatch):
     assert os.path.lexists(made + "/etc/passwd")
     assert os.stat(made + "/root").st_mode & 0o777 == 0o700
     assert os.stat(made + "/tmp").st_mode & 0o7777 == 0o1777
-    base.collect(node, {first})
-    assert os.listdir(node.bases) == [first]
-    base.collect(node, set())
-    assert os.listdir(node.bases) == []
+    os.makedirs(node.state("web"))
+    state.write(node.state("web"), {"status": "running", "base": first})
+    os.mkdir(node.bases + "/" + base._UNFINISHED + "0")  # of a run that is gone
+    os.mkdir(node.bases + "/" + base._UNFINISHED + str(os.getpid()))
+    base.collect(node)
+    assert sorted(os.listdir(node.bases)) == [base._UNFINISHED + str(os.getpid()), first]
+    os.unlink(node.state("web") + "/state.json")
+    base.collect(node)
+    assert os.listdir(node.bases) == [base._UNFINISHED + str(os.getpid())]
