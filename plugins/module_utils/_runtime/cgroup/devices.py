@@ -225,7 +225,7 @@ class AttachPolicy(Step):
         self.group = group
         self.policy = policy
         self.held = held
-        self.target = tree.full(group) + " (device program)"
+        self.target = tree.full(group) + "/(device program)"
         self.before = held[1] if held else None
         self.after = "%s: %s" % (program_name(policy), policy)
         self._old = self._new = -1
