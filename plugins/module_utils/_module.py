@@ -12,16 +12,16 @@ Everything else, from the first validation to the proof that a second run would 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ._runtime import desired, plan
+from ._runtime import cli as _cli  # noqa: F401  (all of the core, so that it is in the payload and can be left on the node)
+from ._runtime import desired, pack, plan
 from ._runtime.errors import BulkheadError, InvalidInput
 from ._runtime.subject import Subject
-
-PERSIST = {"type": "bool", "default": True}
 
 
 def argument_spec(subject: type[Subject], options: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -31,7 +31,7 @@ def argument_spec(subject: type[Subject], options: dict[str, t.Any]) -> dict[str
     spec = {name: {field: value for field, value in entry.items() if field != "required"} for name, entry in options.items()}
     spec[subject.plural] = {"type": "list", "elements": "dict", "options": item}
     if subject.persists:
-        spec["persist"] = PERSIST
+        spec["persist"] = {"type": "bool"} if subject.persist_default is None else {"type": "bool", "default": subject.persist_default}
     return spec
 
 
@@ -56,20 +56,42 @@ def run(subject_class: type[Subject], options: dict[str, t.Any]) -> None:
 def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict[str, t.Any]) -> dict[str, t.Any]:
     """Observe, plan, apply, and look again."""
     subject = subject_class()
-    items = _items(module, subject, options)
-    objects = _parse_all(subject, items)
-    last = subject.plan(objects)
-    the_plan = plan.Plan()
-    the_plan.steps, the_plan.warnings = list(last.steps), last.warnings
-    if subject.persists and module.params["persist"]:
-        the_plan.steps += desired.steps(subject.kind, subject.key, items, last.fresh)
+    try:
+        # What a replay is just bringing back is neither missing nor to be made a second time.
+        with contextlib.nullcontext() if module.check_mode else desired.changing():
+            items = _items(module, subject, options)
+            objects = _parse_all(subject, items)
+            last = subject.plan(objects)
+            the_plan = _whole_plan(module, subject, items, last)
+            if the_plan.steps and not module.check_mode:
+                subject.apply(the_plan)
+        if the_plan.steps and not module.check_mode:
+            subject.wait(objects)
+            if last.steps:
+                last = _look_again(subject, objects, the_plan)
+        return _result(module, subject, objects, the_plan, last)
+    finally:
+        subject.finish()
+
+
+def _whole_plan(module: AnsibleModule, subject: Subject, items: list[dict[str, t.Any]], last: plan.Plan) -> plan.Plan:
+    """What the subject would do, and what lasts: the core on the node, and the desired state for the next boot."""
+    whole = plan.Plan()
+    whole.warnings = last.warnings
+    kept: list[plan.Step] = []
+    comes_back = False
+    persist = module.params["persist"] if subject.persists else False
+    if persist is not False:
+        kept = desired.steps(subject.kind, subject.key, items, last.fresh, lambda held, given: subject.kept(held, given, persist))
+        comes_back = any(item.get("state") != "absent" and subject.kept({}, item, persist) is not None for item in items)
+    whole.steps = [*(pack.steps() if comes_back or last.needs_core else []), *last.steps, *kept]
+    return whole
+
+
+def _result(module: AnsibleModule, subject: Subject, objects: list[t.Any], the_plan: plan.Plan, last: plan.Plan) -> dict[str, t.Any]:
     result: dict[str, t.Any] = {"changed": bool(the_plan.steps), "writes": the_plan.writes()}
     if module._diff:
         result["diff"] = the_plan.diff()
-    if the_plan.steps and not module.check_mode:
-        subject.apply(the_plan)
-        if last.steps:
-            last = _look_again(subject, objects, the_plan)
     for warning in the_plan.warnings:
         module.warn(warning)
     reports = subject.report(objects, last)

@@ -279,7 +279,11 @@ options:
         choices: [allow, warn, deny]
         default: allow
   persist:
-    description: Also keep the options under C(/etc/bulkhead/desired.d), as what must hold after a reboot.
+    description:
+      - Also keep the options in C(/etc/bulkhead/desired.d/cgroup_group.json), and the runtime core as the command C(bulkhead), so that a boot brings the groups
+        back. The role P(bulkhead.linux.node#role) installs what makes the boot do so.
+      - A group that is V(absent) is not kept any more. With V(false), what is kept stays as it is, and the group is as it was kept after the next boot.
+      - O(processes) and O(force) are not kept.
     type: bool
     default: true
 seealso:

@@ -29,9 +29,16 @@ extends_documentation_fragment:
   - bulkhead.linux.container
 options:
   persist:
-    description: Whether the container is also written to C(/etc/bulkhead/desired.d), for the next boot.
+    description:
+      - Also keep the options in C(/etc/bulkhead/desired.d/container_run.json), and the runtime core as the command C(bulkhead), so that a boot brings the
+        container back. The role P(bulkhead.linux.node#role) installs what makes the boot do so.
+      - A container that is V(started) or V(paused) is so again after a boot, whatever its O(restart_policy), which is about its ending by itself. One that is
+        V(stopped) stays so, and one that is V(absent) is not kept any more.
+      - By default a job (O(wait=true)) is not kept, as it is over when it has ended, and everything else is. With V(true), the boot runs jobs too, and does
+        not wait for them. With V(false), what is kept stays as it is.
+      - A container that has ended by itself while the machine runs, with V(no) or V(on-failure) for O(restart_policy), is left so until the next boot or run
+        of the task.
     type: bool
-    default: true
 notes:
   - What runs as root inside is root of the machine as far as the kernel is concerned, held back by namespaces, capabilities, control groups and hidden
     paths. Give O(user)
@@ -67,7 +74,6 @@ EXAMPLES = r"""
     volumes:
       - /var/lib/reports:/reports
     wait: true
-    persist: false
   register: job
 
 - name: Several containers in one call; all are started, or none

@@ -28,7 +28,11 @@ extends_documentation_fragment:
   - bulkhead.linux.resctrl
 options:
   persist:
-    description: Also keep the options under C(/etc/bulkhead/desired.d), as what must hold after a reboot.
+    description:
+      - Also keep the options in C(/etc/bulkhead/desired.d/resctrl_schema.json), and the runtime core as the command C(bulkhead), so that a boot mounts the
+        file system and brings the classes back. The role P(bulkhead.linux.node#role) installs what makes the boot do so.
+      - A class that is V(absent) is not kept any more. With V(false), what is kept stays as it is.
+      - O(tasks) and O(force) are not kept.
     type: bool
     default: true
 notes:

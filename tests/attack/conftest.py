@@ -95,6 +95,7 @@ class Node:
             count = len(plan.steps)
             if count and not check:
                 life.apply(plan, wanted, plan)
+                life.wait(wanted)
                 plan = life.plan(wanted)
                 assert not plan.steps, [step.facts() for step in plan.steps]
             return count, life.report(wanted, plan)

@@ -6,6 +6,26 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+USAGE = """usage: bulkhead VERB [--json]
+
+What Ansible has put on this machine with bulkhead.linux, seen and brought back without Ansible.
+
+  status   everything that is managed here: what is desired, what there is, and whether it is in effect
+  drift    every difference between the two, as the kernel writes that would mend it
+  replay   do those writes; what boot runs
+
+  --json   the same as data, on the standard output
+
+Desired state is kept in %s, a file for each kind; what the last
+replay did is in %s. All verbs need root.
+
+Exit status: 0 all is as desired, 1 there is drift (status, drift), 2 something failed and is named on the standard error.
+"""
+
 
 def main(arguments: list[str]) -> int:
     """Run one verb; what a verb needs is imported only for it."""
@@ -13,7 +33,128 @@ def main(arguments: list[str]) -> int:
         from .container import helper
 
         return helper.main(int(arguments[1]))
+    import os
     import sys
 
-    sys.stderr.write("usage: bulkhead VERB ...\n")
-    return 2
+    from . import desired
+
+    words = [word for word in arguments if word != "--json"]
+    verb = {"status": _status, "drift": _drift, "replay": _replay}.get(words[0]) if len(words) == 1 else None
+    if verb is None:
+        asked = words in (["--help"], ["-h"], ["help"])
+        (sys.stdout if asked else sys.stderr).write(USAGE % (desired.DIRECTORY, desired.RUN + "/replay.json"))
+        return 0 if asked else 2
+    if os.geteuid() != 0:
+        sys.stderr.write("bulkhead: %s needs root\n" % words[0])
+        return 2
+    from .errors import BulkheadError
+
+    try:
+        return verb("--json" in arguments)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 2
+    except BulkheadError as error:
+        sys.stderr.write("bulkhead: %s\n" % error)
+        return 2
+
+
+def _print(data: dict[str, Any]) -> None:
+    import json
+
+    print(json.dumps(data, indent=1, sort_keys=False))
+
+
+def _name_failures(failures: list[dict[str, Any]]) -> None:
+    import sys
+
+    for failure in failures:
+        sys.stderr.write("bulkhead: %s%s: %s\n" % (failure["kind"], " " + failure["name"] if failure["name"] else "", failure["problem"]))
+
+
+def _replay(as_json: bool) -> int:
+    import os
+    import sys
+
+    from . import replay
+
+    # To the journal, a failure is an error and all else a notice (sd-daemon(3)).
+    levels = ("<5>", "<3>") if "JOURNAL_STREAM" in os.environ else ("", "")
+
+    def say(text: str, failed: bool) -> None:
+        sys.stderr.write("%sbulkhead: %s%s\n" % (levels[failed], "FAILED: " if failed else "", text))
+
+    report = replay.replay(say)
+    if as_json:
+        _print(report)
+    return 2 if report["failures"] else 0
+
+
+def _drift(as_json: bool) -> int:
+    from . import views
+
+    found = views.drift()
+    if as_json:
+        _print(found)
+    else:
+        for difference in found["drift"]:
+            before = "nothing" if difference["before"] is None else difference["before"]
+            after = "nothing" if difference["after"] is None else difference["after"]
+            owner = " ".join(word for word in (difference["kind"], difference["name"]) if word)
+            print("%s: %s where %s is desired (%s)" % (difference["target"], before, after, owner))
+        if not found["drift"] and not found["failures"]:
+            print("no drift")
+    _name_failures(found["failures"])
+    return 2 if found["failures"] else 1 if found["drift"] else 0
+
+
+def _status(as_json: bool) -> int:
+    from . import views
+
+    found = views.status()
+    if as_json:
+        _print(found)
+    else:
+        for kind, objects in found["kinds"].items():
+            print(kind)
+            width = max([len(one["name"]) for one in objects], default=0)
+            for one in objects:
+                print("  %-*s  %-10s  %s" % (width, one["name"], _word(one), _detail(one)))
+        if not found["kinds"]:
+            print("nothing is managed here")
+        last = found["last_replay"]
+        if last:
+            print("last replay: %s, %s s, %d failed" % (last["time"], last["seconds"], len(last["failures"] or [])))
+    _name_failures(found["failures"])
+    return 2 if found["failures"] else 1 if found["drift"] else 0
+
+
+def _word(one: dict[str, Any]) -> str:
+    if one["problem"]:
+        return "FAILED"
+    if not one["kept"]:
+        return "not kept"
+    if one["left_alone"]:
+        return "ended"
+    return "in effect" if one["in_effect"] else "DRIFT"
+
+
+def _detail(one: dict[str, Any]) -> str:
+    """One line about an object: its state, what it is limited to, and what is wrong."""
+    if one["problem"]:
+        return str(one["problem"])
+    actual = one["actual"]
+    parts = []
+    if "status" in actual:
+        parts.append("%s pid %d" % (actual["status"], actual["pid"]) if actual.get("pid") else str(actual["status"]))
+    parts += ["%s=%s" % (option, str(value).replace("\n", ",")) for option, value in (actual.get("effective") or {}).items()]
+    if one["changes"]:
+        parts.append("(%d differences: bulkhead drift)" % len(one["changes"]))
+    if one.get("left_alone"):
+        parts.append("(%s)" % one["left_alone"])
+    return " ".join(parts)
+
+
+def the_rest() -> None:
+    """What no verb needs, but a module may: so that every payload that holds this file holds the same core, all of it."""
+    from .container import commands  # noqa: F401

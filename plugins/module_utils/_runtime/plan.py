@@ -150,12 +150,14 @@ class Plan:
     """Steps in the order in which they must be done, and what the user should know about them.
 
     fresh: the names of objects that are not there yet, of which nothing that was known earlier holds.
+    needs_core: whether doing it starts something that outlives this process, and so needs the core on the node.
     """
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.warnings: list[str] = []
         self.fresh: set[str] = set()
+        self.needs_core = False
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)

@@ -10,6 +10,7 @@ nothing: all of them read options, observe and plan through it.
 
 from __future__ import annotations
 
+from . import desired
 from .plan import Plan
 from .plan import apply as apply_plan
 
@@ -22,12 +23,16 @@ class Subject:
     """A kind of object; each room has a subclass, which lives as long as one call.
 
     kind: the module's name, under which desired state is kept; plural: its bulk option; key: the option that names an object.
+    persists: whether there is anything to keep for the next boot; not_kept: options that are not state, but of the moment.
+    persist_default: what the option `persist` is when it is not given; None where it depends on the object.
     """
 
     kind = ""
     plural = ""
     key = "name"
     persists = True
+    persist_default: bool | None = True
+    not_kept = desired.NOT_KEPT
 
     def parse(self, options: dict[str, Any]) -> Any:
         """One desired object from its options. Raises InvalidInput; reads the machine at most, writes nothing."""
@@ -41,6 +46,32 @@ class Subject:
         """Do the plan; a subject whose steps share something (a helper process) starts it here."""
         apply_plan(the_plan)
 
+    def wait(self, objects: list[Any]) -> None:
+        """Wait for what takes its own time once everything stands (a job); others may change the machine meanwhile."""
+
+    def finish(self) -> None:
+        """Let go of what was started for this call; called at its end, also after a failure."""
+
     def report(self, objects: list[Any], last: Any) -> list[dict[str, Any]]:
         """What is to be returned for each object; last: the last plan that was made, without steps unless in check mode."""
         raise NotImplementedError
+
+    # What lasts
+
+    def kept(self, held: dict[str, Any], options: dict[str, Any], persist: bool | None) -> dict[str, Any] | None:
+        """What to keep of an object for the next boot when it is asked for with these options; None for nothing.
+
+        held: what is kept of it so far. persist: the option, None when it was not given and has no default.
+        """
+        return desired.merge(held, desired.given_of(options, self.not_kept))
+
+    def left_alone(self, wanted: Any) -> str:
+        """Why a replay leaves an object that is not as it was asked for; empty when it does not.
+
+        It brings back what a reboot or an accident took away, and not what came to its own end.
+        """
+        return ""
+
+    def others(self, names: set[str]) -> list[dict[str, Any]]:
+        """What there is of this kind beside the objects of these names, for a view of all."""
+        return []

@@ -101,6 +101,7 @@ def converge(node: paths.Paths, items: list[dict[str, object]]) -> float:
     wanted = [life.parse(item) for item in items]
     plan = life.plan(wanted)
     life.apply(plan, wanted, plan)
+    life.wait(wanted)
     again = life.plan(wanted)
     assert not again.steps
     reports = life.report(wanted, again)

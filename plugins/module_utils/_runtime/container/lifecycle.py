@@ -331,6 +331,7 @@ class Lifecycle:
         for start in work.starts:
             plan.steps += [*steps_of[start.name], start]
         if work.starts:
+            plan.needs_core = True
             plan.steps.append(steps.Settle(self.call, [start.name for start in work.starts]))
         plan.steps += work.trial + work.trial_end + work.last
         plan.steps += [steps.Collect(self.call, name) for name in self._unused_bases(containers, work)]
@@ -365,11 +366,10 @@ class Lifecycle:
                 if isinstance(step, steps.Start):
                     self.made[step.name] = step.spec["record"]["created"]
                     self._log_sizes[step.name] = step.log_size
-        self._wait([container.name for container in containers if container.wait and container.name in self.made])
 
-    def _wait(self, names: list[str]) -> None:
-        """Wait until these have ended."""
-        waiting = set(names) - set(self.call.ended)
+    def wait(self, containers: list[Container]) -> None:
+        """Wait until the jobs among these have ended."""
+        waiting = {container.name for container in containers if container.wait and container.name in self.made} - set(self.call.ended)
         while waiting:
             message = self.call.helper().receive()
             if message is None:
@@ -377,6 +377,21 @@ class Lifecycle:
             if message["event"] == "ended":
                 self.call.ended[message["name"]] = message["exit"]
                 waiting.discard(message["name"])
+
+    def left_alone(self, container: Container) -> str:
+        """Why a container that is to run and does not is left so by a replay; see Subject."""
+        seen = look(container.name, self.paths, self.host)
+        record = seen.record
+        if container.wanted != "started" or container.config is None or record is None or seen.phase != "stopped":
+            return ""
+        if os.path.exists(self.paths.state(container.name) + "/" + state.STOPPING):
+            return ""  # it was stopped
+        container.seen = seen
+        policy = (record.get("config") or {}).get("restart_policy") or {}
+        if policy.get("name", "no") not in ("no", "on-failure") or self.differences(container):
+            return ""
+        ended = record.get("exit") or {}
+        return "it ended by itself, with status %s, and its restart policy leaves it so" % ended.get("code", "unknown")
 
     def finish(self) -> None:
         """Let go of the helper."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 
+from .. import pack
+
 
 class Paths:
     """The directories of this node."""
@@ -20,7 +22,7 @@ class Paths:
         self.run = self.prefix + "/run/bulkhead"
         self.lib = self.prefix + "/var/lib/bulkhead"
         self.log = self.prefix + "/var/log/bulkhead"
-        self.core = self.prefix + "/usr/local/libexec/bulkhead.pyz"
+        self.core = pack.PATH if prefix is None else self.prefix + "/usr/local/libexec/bulkhead.pyz"
 
     @property
     def states(self) -> str:

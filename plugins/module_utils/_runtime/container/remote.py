@@ -12,8 +12,9 @@ import select
 import socket
 import sys
 
+from .. import pack
 from ..errors import BulkheadError
-from . import pack, seal, wire
+from . import seal, wire
 from .helper import CONTROL
 from .paths import Paths
 
@@ -32,10 +33,18 @@ class Helper:
     """One helper, from its start to its end; it dies with this process."""
 
     def __init__(self, paths: Paths) -> None:
+        interpreter = pack.interpreter()
+        # Its first word comes when it has imported all that it will ever need.
+        with pack.in_use(paths.core):
+            self._start(paths, interpreter)
+            ready = self.receive(_PATIENCE)
+        if ready is None:
+            self.close()
+            raise BulkheadError("the helper that makes containers ended at once", target=interpreter, hint="try: %s -I -S %s" % (interpreter, paths.core))
+
+    def _start(self, paths: Paths, interpreter: str) -> None:
         empty = paths.lib + "/empty"
         os.makedirs(empty, mode=0o700, exist_ok=True)
-        pack.ensure(paths.core)
-        interpreter = pack.interpreter()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (ours, theirs):
             # One packet carries a whole container; large environments need room (SO_SNDBUFFORCE is for root).
@@ -60,9 +69,6 @@ class Helper:
             theirs.close()
         self._socket = ours
         self.control = ours.fileno()
-        if self.receive(_PATIENCE) is None:
-            self.close()
-            raise BulkheadError("the helper that makes containers ended at once", target=interpreter, hint="try: %s -I -S %s" % (interpreter, paths.core))
 
     def send(self, message: dict[str, Any]) -> None:
         try:

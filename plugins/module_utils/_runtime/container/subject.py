@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+from .. import desired
 from ..errors import BulkheadError
 from ..plan import Plan
 from ..subject import Subject
-from .lifecycle import Container, ContainerPlan, Lifecycle
+from . import info
+from .lifecycle import Container, ContainerPlan, Lifecycle, describe, look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ class Containers(Subject):
 
     kind = "container_run"
     plural = "containers"
+    persist_default = None
 
     def __init__(self) -> None:
         self.lifecycle = Lifecycle()
@@ -37,6 +40,12 @@ class Containers(Subject):
     def apply(self, the_plan: Plan) -> None:
         self.lifecycle.apply(the_plan, self.containers, self.last)
 
+    def wait(self, objects: list[Container]) -> None:
+        self.lifecycle.wait(objects)
+
+    def finish(self) -> None:
+        self.lifecycle.finish()
+
     def report(self, objects: list[Container], last: ContainerPlan) -> list[dict[str, Any]]:
         self.lifecycle.finish()
         reports = self.lifecycle.report(objects, last)
@@ -51,6 +60,25 @@ class Containers(Subject):
             error.result = {"changed": True, self.plural: reports}
             raise error
         return reports
+
+    def kept(self, held: dict[str, Any], options: dict[str, Any], persist: bool | None) -> dict[str, Any] | None:
+        """A container is given as a whole, or by its name alone to be paused, stopped or started as it is.
+
+        A job is over when it has ended: unless it was said, it does not come back.
+        """
+        if options.get("wait") and persist is None:
+            return None
+        given = desired.given_of(options, self.not_kept)
+        if "command" in given:
+            return given
+        return {**held, "state": given["state"]} if "command" in held and "state" in given else held or None
+
+    def left_alone(self, wanted: Container) -> str:
+        return self.lifecycle.left_alone(wanted)
+
+    def others(self, names: set[str]) -> list[dict[str, Any]]:
+        paths, host = self.lifecycle.paths, self.lifecycle.host
+        return [{"name": name, **describe(look(name, paths, host))} for name in info.names(paths) if name not in names]
 
 
 def _killed_by(report: dict[str, Any]) -> str:

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""flock(2) on a directory or file that several programs agree to lock, shared to look and exclusive to change."""
+"""flock(2) on a directory or file that several programs agree to lock, shared to look and exclusive to change.
+
+What is locked is there anyway, so that locking writes nothing and leaves nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -13,6 +17,10 @@ import time
 from ..errors import BulkheadError
 from .files import read_text
 from .processes import described
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LONGEST_PAUSE = 0.1
 
@@ -41,6 +49,40 @@ def take(fd: int, exclusive: bool, patience: float, path: str) -> bool:
             )
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def take_path(path: str, exclusive: bool, patience: float) -> int:
+    """Lock what a path leads to; returns the descriptor that holds the lock until it is closed.
+
+    What is there may be replaced, or removed and made again, while somebody waits for it: a lock counts only when what was
+    locked is still what the path leads to, else the new one is locked. Raises FileNotFoundError where nothing is there.
+    """
+    while True:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            take(fd, exclusive, patience, path)
+            if os.path.samestat(os.stat(path), os.fstat(fd)):
+                return fd
+        except FileNotFoundError:
+            pass  # removed meanwhile: open() says so
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def held(path: str, exclusive: bool, patience: float, why: str = "") -> Iterator[None]:
+    """The same, for the time of a `with` block; why: in the place of the sentence of the error when the lock is not to be had."""
+    try:
+        fd = take_path(path, exclusive, patience)
+    except BulkheadError as error:
+        error.problem = why % patience if why else error.problem
+        raise
+    try:
+        yield
+    finally:
+        os.close(fd)
 
 
 def give_back(fd: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.bulkhead.linux.plugins.module_utils import _module
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired, plan
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired, pack, plan
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.subject import Subject
 
@@ -75,17 +75,38 @@ class Things(Subject):
         return [{"name": thing["name"], "asked": {"size": thing["size"]}, "effective": {"size": KERNEL.get(thing["name"])}, "rounded": []} for thing in objects]
 
 
+class Mortals(Things):
+    """Of these, some come back after a reboot and some do not, unless it is said."""
+
+    kind = "mortals"
+    plural = "mortals"
+    persist_default = None
+
+    def kept(self, held: dict[str, Any], options: dict[str, Any], persist: bool | None) -> dict[str, Any] | None:
+        return None if options["wait"] and persist is None else super().kept(held, options, persist)
+
+
+@pytest.fixture(scope="session")
+def core(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The packed core, written once."""
+    path = str(tmp_path_factory.mktemp("node") / "libexec/bulkhead.pyz")
+    pack.LeaveCore(path, None, "").do()
+    return path
+
+
 @pytest.fixture(autouse=True)
-def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, core: str) -> Path:
     for store in (KERNEL, REFUSES, ROUNDS):
         store.clear()
     monkeypatch.setattr(desired, "DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(desired, "RUN", str(tmp_path / "run"))
+    monkeypatch.setattr(pack, "PATH", core)
     return tmp_path / "things.json"
 
 
-def run(capsys: pytest.CaptureFixture[str], check: bool = False, diff: bool = False, **arguments: Any) -> dict[str, Any]:
+def run(capsys: pytest.CaptureFixture[str], check: bool = False, diff: bool = False, subject: type[Subject] = Things, **arguments: Any) -> dict[str, Any]:
     with patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}), pytest.raises(SystemExit) as ended:
-        _module.run(Things, OPTIONS)
+        _module.run(subject, OPTIONS)
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert bool(ended.value.code) is bool(result.get("failed"))
     return result
@@ -183,6 +204,43 @@ def test_what_is_asked_for_is_kept_for_the_next_boot(capsys: pytest.CaptureFixtu
 def test_without_persist_nothing_is_kept(capsys: pytest.CaptureFixture[str], clean: Path) -> None:
     run(capsys, name="a", size=5, persist=False)
     assert not clean.exists()
+
+
+def test_where_there_is_no_default_each_object_says_whether_it_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    both = [{"name": "a", "size": 5, "wait": 3}, {"name": "b", "size": 6}]
+    run(capsys, subject=Mortals, mortals=both)
+    assert list(desired.read("mortals")) == ["b"]
+    run(capsys, subject=Mortals, mortals=both, persist=True)
+    assert list(desired.read("mortals")) == ["a", "b"]
+    run(capsys, subject=Mortals, mortals=both, persist=False)
+    assert list(desired.read("mortals")) == ["a", "b"]
+    run(capsys, subject=Mortals, mortals=both)
+    assert list(desired.read("mortals")) == ["b"]
+
+
+def test_the_core_is_left_behind_with_what_is_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = tmp_path / "node/libexec/bulkhead.pyz"
+    monkeypatch.setattr(pack, "PATH", str(new))
+    for arguments in ({"name": "a", "state": "absent"}, {"name": "a", "size": 5, "persist": False}):
+        run(capsys, **arguments)
+        assert not new.exists()
+    foreseen = run(capsys, check=True, name="a", size=5)
+    assert not new.exists()
+    done = run(capsys, name="a", size=5)
+    assert foreseen["writes"] == done["writes"]
+    assert [write["target"] for write in done["writes"]] == [str(new), str(tmp_path / "things.json")]
+    assert new.exists()
+    assert run(capsys, name="a", size=5)["changed"] is False
+
+
+def test_a_run_waits_for_a_replay(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desired, "_PATIENCE", 0.1)
+    with desired.replaying():
+        assert "a replay of the desired state has been running" in run(capsys, name="a", size=5)["msg"]
+        assert run(capsys, check=True, name="a", size=5)["changed"] is True
+    assert KERNEL == {}
+    run(capsys, name="a", size=5)
+    assert KERNEL == {"a": 5}
 
 
 def test_warnings_reach_the_user(capsys: pytest.CaptureFixture[str]) -> None:

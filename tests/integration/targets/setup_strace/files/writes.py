@@ -17,7 +17,15 @@ import os
 import re
 import sys
 
-WATCHED = ("/sys/fs/cgroup", "/sys/fs/resctrl", "/etc/bulkhead", "/run/bulkhead", "/var/lib/bulkhead")
+WATCHED = (
+    "/sys/fs/cgroup",
+    "/sys/fs/resctrl",
+    "/etc/bulkhead",
+    "/run/bulkhead",
+    "/var/lib/bulkhead",
+    "/usr/local/bin/bulkhead",
+    "/usr/local/libexec/bulkhead.pyz",
+)
 LOCK = re.compile(r"/(run|var/lib)/bulkhead/(.+/)?([^/]+\.)?lock")
 
 OPENS = {"open", "openat", "openat2"}

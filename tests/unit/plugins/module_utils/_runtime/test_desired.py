@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 KIND = "cgroup_group"
+UNIT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +115,172 @@ def test_a_file_of_others_is_refused_and_left_alone(directory: Path, text: str) 
         desired.steps(KIND, "name", [{"name": "web"}], set())
     assert "move the file away" in caught.value.hint
     assert (directory / "cgroup_group.json").read_text() == text
+
+
+# Several runs at the same time
+
+RUN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import conftest
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired
+desired.DIRECTORY = sys.argv[2]
+mine = sys.argv[3]
+for turn in range(40):
+    for step in desired.steps("cgroup_group", "name", [{"name": "%s-%d" % (mine, turn), "pids": {"max": turn}}], set()):
+        step.do()
+    if turn % 4 == 3:
+        for step in desired.steps("cgroup_group", "name", [{"name": "%s-%d" % (mine, turn - 1), "state": "absent"}], set()):
+            step.do()
+"""
+
+
+def test_runs_at_the_same_time_lose_nothing(directory: Path) -> None:
+    runs = [subprocess.Popen([sys.executable, "-c", RUN, str(UNIT), str(directory), mine]) for mine in ("a", "b", "c")]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    assert set(desired.read(KIND)) == {"%s-%d" % (mine, turn) for mine in "abc" for turn in range(40) if turn % 4 != 2}
+    assert [entry.name for entry in directory.iterdir()] == ["cgroup_group.json"]
+
+
+def test_a_step_changes_its_own_objects_in_what_is_there_when_it_is_done() -> None:
+    keep({"name": "mine", "pids": {"max": 1}}, {"name": "gone", "pids": {"max": 1}})
+    steps = desired.steps(KIND, "name", [{"name": "mine", "pids": {"max": 2}}, {"name": "gone", "state": "absent"}, {"name": "new", "pids": {"max": 3}}], set())
+    keep({"name": "other", "pids": {"max": 9}}, {"name": "mine", "memory": {"max": "1M"}})
+    steps[0].do()
+    assert desired.read(KIND) == {"mine": {"pids": {"max": 2}, "memory": {"max": "1M"}}, "new": {"pids": {"max": 3}}, "other": {"pids": {"max": 9}}}
+
+
+def test_undone_it_leaves_what_others_have_kept_meanwhile() -> None:
+    keep({"name": "mine", "pids": {"max": 1}}, {"name": "gone", "pids": {"max": 1}})
+    items = [{"name": "mine", "pids": {"max": 2}}, {"name": "gone", "state": "absent"}, {"name": "new", "pids": {"max": 3}}]
+    (step,) = desired.steps(KIND, "name", items, set())
+    step.do()
+    keep({"name": "other", "pids": {"max": 9}})
+    step.undo()
+    assert desired.read(KIND) == {"mine": {"pids": {"max": 1}}, "gone": {"pids": {"max": 1}}, "other": {"pids": {"max": 9}}}
+
+
+def test_undoing_what_another_run_had_done_already_changes_nothing(directory: Path) -> None:
+    item = {"name": "web", "pids": {"max": 1}}
+    (step,) = desired.steps(KIND, "name", [item], set())
+    keep(item)
+    text = (directory / "cgroup_group.json").read_text()
+    step.do()
+    step.undo()
+    assert (directory / "cgroup_group.json").read_text() == text
+
+
+def test_while_a_replay_is_at_work_nothing_is_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desired, "RUN", str(tmp_path / "run"))
+    monkeypatch.setattr(desired, "_PATIENCE", 0.1)
+    with desired.changing():
+        pass  # before the first replay there is nothing to wait for
+    with desired.replaying():
+        with pytest.raises(BulkheadError, match="a replay of the desired state has been running"), desired.changing():
+            pass
+        with pytest.raises(BulkheadError, match="another run has been changing this machine"), desired.replaying():
+            pass
+    with desired.changing(), desired.changing(), pytest.raises(BulkheadError, match="another run"), desired.replaying():
+        pass
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_what_is_kept_of_an_object_is_for_its_kind_to_say() -> None:
+    def kept(held: dict[str, Any], given_: dict[str, Any]) -> dict[str, Any] | None:
+        return None if given_.get("wait") else {**held, "size": given_["size"]}
+
+    def steps(item: dict[str, Any]) -> list[Any]:
+        return desired.steps(KIND, "name", [item], set(), kept)
+
+    assert steps({"name": "a", "wait": True}) == []
+    steps({"name": "a", "size": 5})[0].do()
+    assert desired.read(KIND) == {"a": {"size": 5}}
+    steps({"name": "a", "wait": True})[0].do()
+    assert desired.read(KIND) == {}
+
+
+# Files that nobody should trust
+
+
+def _hostile(directory: Path, what: str) -> Path:
+    file = directory / "cgroup_group.json"
+    if what == "a symbolic link":
+        file.rename(directory / "real")
+        file.symlink_to(directory / "real")
+    elif what == "may write to it (mode 0666)":
+        file.chmod(0o666)
+    elif what == "may write to it (mode 0620)":
+        file.chmod(0o620)
+    elif what == "belongs to user 12345":
+        os.chown(file, 12345, 0)
+    elif what == "not an ordinary file":
+        file.unlink()
+        os.mkfifo(file)
+    elif what == "may write to it (mode 0777)":
+        directory.chmod(0o777)
+        return directory
+    elif what == "may write to it (mode 0775)":
+        directory.parent.chmod(0o775)
+        return directory.parent
+    elif what == "larger than":
+        os.truncate(file, (64 << 20) + 1)
+    return file
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "a symbolic link",
+        "may write to it (mode 0666)",
+        "may write to it (mode 0620)",
+        "belongs to user 12345",
+        "not an ordinary file",
+        "may write to it (mode 0777)",
+        "may write to it (mode 0775)",
+        "larger than",
+    ],
+)
+def test_a_file_that_may_be_another_s_is_refused_by_who_reads_and_who_keeps(directory: Path, what: str) -> None:
+    keep({"name": "web", "pids": {"max": 5}})
+    if "user" in what and os.geteuid() != 0:
+        pytest.skip("needs root")
+    target = _hostile(directory, what)
+    for refused in (lambda: desired.read(KIND), lambda: desired.steps(KIND, "name", [{"name": "mail", "pids": {"max": 5}}], set())):
+        with pytest.raises(BulkheadError) as caught:
+            refused()
+        assert what in str(caught.value)
+        assert caught.value.target == str(target)
+        assert caught.value.hint
+    if target != directory / "cgroup_group.json":
+        with pytest.raises(BulkheadError):
+            desired.kinds()
+    directory.chmod(0o755)
+    directory.parent.chmod(0o700)
+
+
+def test_a_file_cut_short_at_any_byte_is_refused(directory: Path) -> None:
+    keep({"name": "web", "pids": {"max": 5}}, {"name": "mail", "cpu": {"max": "1.5"}})
+    whole = (directory / "cgroup_group.json").read_bytes()
+    for length in range(len(whole.rstrip(b"\n"))):
+        (directory / "cgroup_group.json").write_bytes(whole[:length])
+        with pytest.raises(BulkheadError, match="cannot be read as desired state"):
+            desired.read(KIND)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100000, b'{"format": 1, "kind": "cgroup_group", "objects": {"web": []}}'])
+def test_what_is_not_of_this_format_is_refused(directory: Path, content: bytes) -> None:
+    directory.mkdir()
+    (directory / "cgroup_group.json").write_bytes(content)
+    with pytest.raises(BulkheadError, match="cannot be read as desired state"):
+        desired.read(KIND)
+
+
+def test_kinds_are_the_files_of_the_directory(directory: Path) -> None:
+    assert desired.kinds() == []
+    keep({"name": "web"})
+    for name in ("other.json", ".cgroup_group.json.new", "README"):
+        (directory / name).touch()
+    assert desired.kinds() == ["cgroup_group", "other"]
 
 
 _values = st.recursive(

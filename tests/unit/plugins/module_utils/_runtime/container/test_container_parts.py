@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import os
 import threading
-import zipfile
 
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import base, locks, log, pack, paths, process, state, wire
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import base, locks, log, paths, process, state, wire
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.mounts import Root
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
 from hypothesis import given
@@ -179,20 +178,6 @@ def test_locks_exclude(tmp_path):
         thread.join()
     assert count == [150, 0]
     assert not os.listdir(node.locks)
-
-
-def test_pack(tmp_path):
-    path = str(tmp_path / "libexec" / "bulkhead.pyz")
-    assert pack.ensure(path) is True
-    assert pack.ensure(path) is False, "what is there already is not written again"
-    with zipfile.ZipFile(path) as packed:
-        names = packed.namelist()
-        assert "__main__.py" in names
-        assert "bulkhead/container/helper.pyc" in names
-        assert all(entry.compress_type == zipfile.ZIP_STORED for entry in packed.infolist())
-    with open(path, "ab") as file:
-        file.write(b"x")
-    assert pack.ensure(path) is True, "what was changed is made anew"
 
 
 def test_base_holds_what_everybody_may_read(tmp_path, monkeypatch):
