@@ -70,9 +70,9 @@ EXAMPLES = r"""
 - name: A job, and its result
   bulkhead.linux.container_run:
     name: report
-    command: [/usr/local/bin/make-report, --month, "2026-11"]
+    command: [sh, -c, "nproc > /results/cpus"]
     volumes:
-      - /var/lib/reports:/reports
+      - /srv/results:/results
     wait: true
   register: job
 
@@ -80,10 +80,10 @@ EXAMPLES = r"""
   bulkhead.linux.container_run:
     containers:
       - name: worker-1
-        command: [/usr/bin/worker, --shard, "1"]
+        command: [sleep, infinity]
         resources: {cpu: {weight: 50}}
       - name: worker-2
-        command: [/usr/bin/worker, --shard, "2"]
+        command: [sleep, infinity]
         resources: {cpu: {weight: 50}}
 
 - name: Gone, with all that was its own
