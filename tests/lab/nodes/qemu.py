@@ -23,9 +23,10 @@ CGROUPS = {
 ACCELERATORS = {"kvm": "kvm", "tcg": "tcg,thread=multi"}
 # Two sockets of two: as many L3 caches as sockets on Intel, as many as processors on AMD.
 PROCESSORS = "4,sockets=2,cores=2,threads=1"
-# A later argument wins, so whoever starts a node may override these.
+# A later argument wins, so whoever starts a node may override these. Emulation translates a page of code once for each address
+# that it appears at, and at a reboot throws that away piece by piece: with programs at random addresses this took a minute.
 ARGUMENTS = (
-    "console=ttyS0 loglevel=6 root=/dev/vda rw net.ifnames=0 psi=1 lsm=landlock,lockdown,yama,integrity,apparmor,bpf apparmor=1"
+    "console=ttyS0 loglevel=6 root=/dev/vda rw net.ifnames=0 norandmaps psi=1 lsm=landlock,lockdown,yama,integrity,apparmor,bpf apparmor=1"
     " systemd.show_status=error systemd.hostname=%s %s %s"
 )
 
