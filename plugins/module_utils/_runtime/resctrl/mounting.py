@@ -66,6 +66,24 @@ def is_skylake_server() -> bool:
     return bool(re.search(r"^cpu family\s*:\s*6$", text, re.MULTILINE) and re.search(r"^model\s*:\s*85$", text, re.MULTILINE))
 
 
+_CONFIG = ("CONFIG_X86_CPU_RESCTRL", "CONFIG_ARM64_MPAM", "CONFIG_PROC_CPU_RESCTRL")
+
+
+def kernel_config() -> dict[str, str]:
+    """How the kernel was built, as far as it or /boot tells: {option: y or n}; empty where neither does."""
+    text = read_text("/boot/config-" + os.uname().release)
+    if text is None:
+        try:
+            import gzip
+
+            with gzip.open("/proc/config.gz", "rt") as file:
+                text = file.read()
+        except OSError:
+            return {}
+    lines = set(text.splitlines())
+    return {option: "y" if option + "=y" in lines else "n" for option in _CONFIG if option != "CONFIG_ARM64_MPAM" or os.uname().machine == "aarch64"}
+
+
 def why_not() -> tuple[str, str]:
     """(why nothing can be divided here, what can be done about it), from the processor, the kernel and its arguments."""
     vendor, flags = cpu_flags()

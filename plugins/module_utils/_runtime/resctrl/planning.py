@@ -98,6 +98,7 @@ class _Planner:
         self.fresh: set[str] = set()
         self.unsure: list[tuple[str, Cell, int]] = []
         self.broken: set[str] = set()
+        self.moving: dict[str, frozenset[int]] = {}  # the tasks that steps move into a class
         self.shall: dict[str, frozenset[int]] = {}  # the CPUs of classes, when all is done
         self.gone = {group.name for group in groups if group.name and not group.present and seen.exists(group.name)}
         self.ours = {name for name in ("", *seen.groups, *(group.name for group in groups)) if self._is_ours(name)}
@@ -479,6 +480,7 @@ class _Planner:
             return tasks.threads(numbers) | (tasks.threads_in(places) if places else set()) | tasks.alive(exactly)
 
         inside = self._inside(name) if self.seen.exists(name) else frozenset()
+        inside |= self.moving.get(name, frozenset())
         outside = sorted(wanted() - inside)
         homes = {}
         for tid in outside:
@@ -486,6 +488,7 @@ class _Planner:
             if home is not None:
                 homes[tid] = home
         if homes:
+            self.moving[name] = self.moving.get(name, frozenset()) | frozenset(homes)
             self.steps.append(steps.MoveTasks(self.tree, name, wanted, homes, optional=bool(cgroup or exactly)))
 
     def _inside(self, name: str) -> frozenset[int]:

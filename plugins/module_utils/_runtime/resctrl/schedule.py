@@ -31,6 +31,7 @@ class Schedule:
         self.now = {name: dict(cells) for name, cells in now.items()}
         self.exclusive = exclusive
         self.writes: list[tuple[str, Cells]] = []
+        self._aside: set[tuple[str, Cell]] = set()
 
     def order(self, targets: dict[str, Cells]) -> list[tuple[str, Cells]]:
         """The writes that bring the classes to their targets. Raises BulkheadError when there is no way without sharing."""
@@ -38,9 +39,7 @@ class Schedule:
         for _round in range(_MOST_ROUNDS):
             if not waiting:
                 return self.writes
-            if self._finish_some(waiting):
-                continue
-            if not (self._make_smaller(waiting) or self._put_aside(waiting)):
+            if not (self._finish_some(waiting) or self._advance(waiting) or self._shrink(waiting) or self._put_aside(waiting)):
                 break
         raise BulkheadError(
             "%s cannot get new ways without sharing some for a moment, and one of them is exclusive"
@@ -57,38 +56,52 @@ class Schedule:
                 some = True
         return some
 
-    def _make_smaller(self, waiting: dict[str, Cells]) -> bool:
-        """Reduce one class to what it has and shall have, or else to as little as it may have."""
-        for least in (False, True):
-            for name, cells in waiting.items():
-                step: Cells = {}
-                for cell, target in cells.items():
-                    held = self.now[name].get(cell, 0)
-                    cache = self.hardware.caches[cell[0]]
-                    kept = rest(cache, held & target)
-                    if bits(kept) < cache.least:
-                        kept = held
-                    if least and kept == held and bits(held) > cache.least:
-                        kept = _lowest_bits(longest_run(held), cache.least)
-                    if kept != held and bits(kept) >= cache.least and not self._allowed(name, cell, target):
-                        step[cell] = kept
-                if step:
-                    self._write(name, step)
-                    return True
+    def _advance(self, waiting: dict[str, Cells]) -> bool:
+        """Write one class as far as it can be: what it shall have where it can have that, and elsewhere what it has of it already."""
+        for name, cells in waiting.items():
+            step: Cells = {}
+            for cell, target in cells.items():
+                held = self.now[name].get(cell, 0)
+                cache = self.hardware.caches[cell[0]]
+                kept = rest(cache, held & target)
+                if self._allowed(name, cell, target):
+                    step[cell] = target
+                elif kept != held and bits(kept) >= cache.least:
+                    step[cell] = kept
+            if step:
+                self._write(name, step)
+                waiting[name] = {cell: target for cell, target in cells.items() if step.get(cell) != target}
+                return True
+        return False
+
+    def _shrink(self, waiting: dict[str, Cells]) -> bool:
+        """Reduce one class to as little as it may have."""
+        for name, cells in waiting.items():
+            step: Cells = {}
+            for cell in cells:
+                held = self.now[name].get(cell, 0)
+                least = self.hardware.caches[cell[0]].least
+                if bits(held) > least:
+                    step[cell] = _lowest_bits(longest_run(held), least)
+            if step:
+                self._write(name, step)
+                return True
         return False
 
     def _put_aside(self, waiting: dict[str, Cells]) -> bool:
-        """Move one class to ways that nobody minds, those that it shall have before others."""
+        """Move one class to ways that nobody minds: such as it shall have, or any others, the latter once only."""
         for name, cells in waiting.items():
             step: Cells = {}
             for cell, target in cells.items():
                 cache = self.hardware.caches[cell[0]]
                 held = self.now[name].get(cell, 0)
                 free = cache.mask & ~self._forbidden(name, cell)
-                for choice in (longest_run(free & target), _lowest_bits(longest_run(free & ~held), cache.least)):
-                    if bits(choice) >= cache.least and choice & ~held and choice != held:
-                        step[cell] = choice
-                        break
+                within = longest_run(free & target)
+                if bits(within) >= cache.least and within & ~held and held & ~target:
+                    step[cell] = within
+                elif (name, cell) not in self._aside and bits(longest_run(free & ~held)) >= cache.least:
+                    self._aside.add((name, cell))
+                    step[cell] = _lowest_bits(longest_run(free & ~held), cache.least)
             if step:
                 self._write(name, step)
                 return True
