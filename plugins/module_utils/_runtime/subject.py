@@ -33,6 +33,8 @@ class Subject:
     persists = True
     persist_default: bool | None = True
     not_kept = desired.NOT_KEPT
+    # Whether what is kept is being brought back: what is not there yet at that time is no mistake of anybody's.
+    replaying = False
 
     def parse(self, options: dict[str, Any]) -> Any:
         """One desired object from its options. Raises InvalidInput; reads the machine at most, writes nothing."""

@@ -81,7 +81,9 @@ class Kept:
 
     def make_subject(self) -> Subject:
         """A subject of this kind, which looks at the machine as it is now."""
-        return kinds.KINDS[self.kind]()()
+        subject = kinds.KINDS[self.kind]()()
+        subject.replaying = True
+        return subject
 
     def parse(self, subject: Subject, name: str) -> Any:
         return subject.parse({**self.options[name], subject.key: name})

@@ -45,6 +45,7 @@ class Monitor:
         self.present = present
         self.tasks = tasks
         self.cgroup = cgroup
+        self.cgroup_may_be_missing = False
         self.cpus = cpus
 
 
@@ -67,6 +68,7 @@ class Group:
         self.tasks: list[int] = []
         self.threads: frozenset[int] = frozenset()  # such as were in it before it was destroyed and made anew
         self.cgroup = ""
+        self.cgroup_may_be_missing = False
         self.monitors: list[Monitor] = []
         self.mount_options: dict[str, bool] = {}
         self.force = False

@@ -126,7 +126,7 @@ class _Planner:
         for group in present:
             self._monitors(group)
         for group in present:
-            self._tasks(group.name, group.tasks, group.cgroup, group.called, group.threads)
+            self._tasks(group.name, group.tasks, self._places(group, group.called), group.threads)
             for monitor in group.monitors:
                 if monitor.present:
                     path = self.seen.path(group.name, "mon_groups/" + monitor.name)
@@ -470,11 +470,19 @@ class _Planner:
 
     # Tasks
 
-    def _tasks(self, name: str, numbers: list[int], cgroup: str, called: str, exactly: frozenset[int] = frozenset()) -> None:
+    def _places(self, members: Group | Monitor, called: str) -> list[str]:
+        """Where the control group is whose threads are meant; nowhere when none is meant."""
+        if not members.cgroup:
+            return []
+        places = tasks.directories(members.cgroup, "%s: cgroup" % called, members.cgroup_may_be_missing)
+        if not places:
+            self.warnings.append("%s: there is no control group %s yet" % (called, members.cgroup))
+        return places
+
+    def _tasks(self, name: str, numbers: list[int], places: list[str], exactly: frozenset[int] = frozenset()) -> None:
         """exactly: threads that are meant by themselves, and may be gone."""
-        if not (numbers or cgroup or exactly):
+        if not (numbers or places or exactly):
             return
-        places = tasks.directories(cgroup, "%s: cgroup" % called) if cgroup else []
 
         def wanted() -> set[int]:
             return tasks.threads(numbers) | (tasks.threads_in(places) if places else set()) | tasks.alive(exactly)
@@ -489,7 +497,7 @@ class _Planner:
                 homes[tid] = home
         if homes:
             self.moving[name] = self.moving.get(name, frozenset()) | frozenset(homes)
-            self.steps.append(steps.MoveTasks(self.tree, name, wanted, homes, optional=bool(cgroup or exactly)))
+            self.steps.append(steps.MoveTasks(self.tree, name, wanted, homes, optional=bool(places or exactly)))
 
     def _inside(self, name: str) -> frozenset[int]:
         try:
@@ -502,8 +510,8 @@ class _Planner:
         called = "%s: monitor_groups %s" % (group.called, monitor.name)
         if not monitor.tasks and not monitor.cgroup:
             return
-        self._tasks(group.name, monitor.tasks, monitor.cgroup, called)
-        places = tasks.directories(monitor.cgroup, "%s: cgroup" % called) if monitor.cgroup else []
+        places = self._places(monitor, called)
+        self._tasks(group.name, monitor.tasks, places)
 
         def wanted() -> set[int]:
             return tasks.threads(monitor.tasks) | (tasks.threads_in(places) if places else set())
@@ -511,7 +519,7 @@ class _Planner:
         inside = self._inside(path) if self._has_monitor(group, monitor) else frozenset()
         homes = dict.fromkeys(sorted(wanted() - inside), group.name)
         if homes:
-            self.steps.append(steps.MoveTasks(self.tree, path, wanted, homes, optional=bool(monitor.cgroup)))
+            self.steps.append(steps.MoveTasks(self.tree, path, wanted, homes, optional=bool(places)))
 
     # What is told beside the steps
 

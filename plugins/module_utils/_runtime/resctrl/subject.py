@@ -55,7 +55,28 @@ class Schemata(Subject):
         self._steps: list[Step] = []
 
     def parse(self, options: dict[str, Any]) -> Group:
-        return parse_group(options)
+        group = parse_group(options)
+        group.cgroup_may_be_missing = self.replaying
+        for monitor in group.monitors:
+            monitor.cgroup_may_be_missing = self.replaying
+        return group
+
+    def kept(self, held: dict[str, Any], options: dict[str, Any], persist: bool | None) -> dict[str, Any] | None:
+        """Tasks are of the moment, those of monitoring groups too."""
+        kept = super().kept(held, options, persist)
+        if kept and kept.get("monitor_groups"):
+            entries = [{key: value for key, value in entry.items() if key != "tasks"} for entry in kept["monitor_groups"]]
+            kept = {**kept, "monitor_groups": [entry for entry in entries if entry.get("state") != "absent"]}
+        return kept
+
+    def others(self, names: set[str]) -> list[dict[str, Any]]:
+        """Classes that are there beside those that are kept."""
+        mounted = mounting.find()
+        if mounted is None:
+            return []
+        tree = Tree(mounted.path)
+        seen = Observation(tree, Hardware([], [], mounted.options))
+        return [{"name": name, "state": "present"} for name in seen.groups if name not in names]
 
     def plan(self, objects: list[Group]) -> GroupPlan:
         self._planned = objects
