@@ -119,13 +119,13 @@ masked_paths:
   description: >-
     Paths that are hidden, in addition to those that always are (C(/proc/acpi), C(/proc/kcore), C(/proc/keys), C(/proc/latency_stats), C(/proc/sched_debug),
     C(/proc/scsi), C(/proc/timer_list), C(/proc/timer_stats), C(/sys/dev/block), C(/sys/devices/virtual/powercap), C(/sys/firmware), C(/sys/fs/selinux)).
+    A path in C(/proc) or C(/sys) must not lead through a link there.
   type: list
   elements: str
 readonly_paths:
   description: >-
     Paths that are read-only, in addition to those that always are (C(/proc/asound), C(/proc/bus), C(/proc/fs), C(/proc/irq), C(/proc/sys),
-    C(/proc/sysrq-trigger),
-    and all of C(/sys)).
+    C(/proc/sysrq-trigger), and all of C(/sys)). A path in C(/proc) or C(/sys) must not lead through a link there.
   type: list
   elements: str
 devices:

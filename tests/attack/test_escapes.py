@@ -76,6 +76,15 @@ def test_masked_path_is_a_link(node, rootfs, outside):
     assert node.run("mask", "true", rootfs=str(rootfs), volumes=USR, masked_paths=["/secret"])["exit"]["code"] == 0
 
 
+def test_mask_that_leads_through_a_link_is_not_passed_over(node):
+    """Nothing is followed in /proc and /sys, and a path that was to be hidden and cannot be found is no start."""
+    with pytest.raises(BulkheadError, match="leads through a link"):
+        node.run("mask", "true", masked_paths=["/sys/class/net/lo/address"])
+    with pytest.raises(BulkheadError, match="leads through a link"):
+        node.run("mask", "true", readonly_paths=["/sys/class/net/lo/address"])
+    assert node.output("mask", "cat /sys/class/net/lo/address", masked_paths=["/sys/devices/virtual/net/lo/address"]) == ""
+
+
 def test_databases_of_the_container(node, rootfs, outside, tmp_path):
     """/etc/passwd is a fifo, a device, a link out: the name is not known, and nobody waits."""
     (tmp_path / "passwd").write_text("evil:x:0:0::/:/bin/sh\n", encoding="utf-8")

@@ -199,16 +199,25 @@ def mount_on(root: Root, mounted: int, mount: dict[str, Any]) -> None:
     os.close(mounted)
 
 
+def _place_if_there(root: Root, path: str) -> int | None:
+    """A descriptor of the path; None where there is nothing. A path that cannot be followed is not passed over: it was to be protected."""
+    try:
+        return root.open(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return None
+        if error.errno != errno.ELOOP:
+            raise
+        raise BulkheadError.from_os("%s leads through a link that is not followed" % path, error, target=path, hint="name the path to which it leads") from None
+
+
 def hide(root: Root, paths: list[str]) -> None:
     """Put an empty read-only directory on each directory and the container's own null device on each file; what is not there stays so."""
     empty = -1
     for path in paths:
-        try:
-            place = root.open(path)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                continue
-            raise
+        place = _place_if_there(root, path)
+        if place is None:
+            continue
         if stat.S_ISDIR(os.fstat(place).st_mode):
             # One empty file system for all of them.
             cover = empty if empty >= 0 else new_filesystem("tmpfs", RDONLY | NOSUID | NODEV | NOEXEC, {"size": "0", "mode": "555"})
@@ -228,12 +237,9 @@ def hide(root: Root, paths: list[str]) -> None:
 def make_read_only(root: Root, paths: list[str]) -> None:
     """Put a read-only mount of itself on each path; what is not there stays so."""
     for path in paths:
-        try:
-            place = root.open(path)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                continue
-            raise
+        place = _place_if_there(root, path)
+        if place is None:
+            continue
         again = copy_of(place, "", RDONLY | NOSUID | NODEV | NOEXEC if path.startswith("/proc/") else RDONLY, recursive=True)
         attach(again, place)
         os.close(again)
