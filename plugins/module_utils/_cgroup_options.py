@@ -57,7 +57,7 @@ RESOURCES: dict[str, t.Any] = {
 GROUP: dict[str, t.Any] = {
     "name": {"type": "str"},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "manager": {"type": "str", "choices": ["auto", "cgroupfs"], "default": "auto"},
+    "manager": {"type": "str", "choices": ["auto", "cgroupfs", "systemd"]},
     **RESOURCES,
     "controllers": {"type": "list", "elements": "str"},
     "processes": {"type": "list", "elements": "int"},

@@ -56,6 +56,7 @@ def run(subject_class: type[Subject], options: dict[str, t.Any]) -> None:
 def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict[str, t.Any]) -> dict[str, t.Any]:
     """Observe, plan, apply, and look again."""
     subject = subject_class()
+    subject.persist = module.params.get("persist") is not False
     try:
         # What a replay is just bringing back is neither missing nor to be made a second time.
         with contextlib.nullcontext() if module.check_mode else desired.changing():
@@ -106,7 +107,7 @@ def _result(module: AnsibleModule, subject: Subject, objects: list[t.Any], the_p
 def _items(module: AnsibleModule, subject: Subject, options: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     bulk: list[dict[str, t.Any]] | None = module.params[subject.plural]
     if bulk is not None:
-        return bulk
+        return [{**item, **{name: module.params[name] for name in subject.common if item[name] is None}} for item in bulk] if subject.common else bulk
     return [{name: module.params[name] for name in options}]
 
 

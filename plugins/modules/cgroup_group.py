@@ -28,20 +28,34 @@ options:
   name:
     description:
       - The group, as a path relative to the root of the hierarchy, such as V(web) or V(batch/night). Groups above it are made when they are missing.
+      - Where systemd manages the group, V(web) is the slice C(web.slice) and V(batch/night) is C(batch-night.slice), which is inside of C(batch.slice). What
+        a unit's name cannot hold is escaped as C(systemd-escape) does it, a hyphen too.
+      - There, it may also be the name of a unit, such as V(nginx.service), whose properties are then set, or a path below a service or scope that has
+        C(Delegate=yes), such as V(build.service/worker), where the kernel's files are written.
       - Either this or O(groups) is required.
     type: str
   state:
-    description: Whether the group is there. Removing a group removes the groups below it.
+    description:
+      - Whether the group is there. Removing a group removes the groups below it.
+      - A unit that was not made here, such as V(nginx.service), is never stopped; V(absent) takes back the limits that were given to it.
     type: str
     choices: [present, absent]
     default: present
   manager:
     description:
-      - Who is asked to make the group. V(cgroupfs) writes the kernel's files. V(auto) does so too, and warns on hosts where systemd owns the tree.
-      - Names that systemd manages (C(.slice), C(.scope), C(.service)) are refused.
+      - Who is asked to make the group. V(auto), which is also what holds when it is not given, takes V(systemd) where systemd runs the machine, and
+        V(cgroupfs) elsewhere. Beside O(groups), it holds for each group that does not have its own.
+      - V(cgroupfs) writes the kernel's files. Where systemd runs the machine, it is refused for systemd's own units, because systemd would undo what is
+        written, and warns for groups beside them.
+      - V(systemd) has slices made and limits set by systemd, so that C(systemctl daemon-reload) and C(systemctl set-property) of other properties change
+        nothing. A limit becomes a line in a drop-in of the unit, C(/etc/systemd/system/UNIT.d/50-bulkhead.conf), or with O(persist=false)
+        C(/run/systemd/system/UNIT.d/55-bulkhead.conf). What the kernel then holds is compared and returned, so that drift is healed wherever it is.
+      - What systemd has no property for (O(cpu.burst), O(cpuset.partition), O(memory.oom_group), O(hugetlb), O(rdma), O(misc), O(files), O(processes)) is
+        refused with the reason. It can be had below a unit with C(Delegate=yes).
+      - systemd counts CPU quota in hundredths of a percent. On cgroup v1 it manages O(memory.max), O(cpu.max), O(cpu.weight), O(pids.max), O(devices) and, of
+        O(io.max), C(rbps) and C(wbps).
     type: str
-    choices: [auto, cgroupfs]
-    default: auto
+    choices: [auto, cgroupfs, systemd]
   controllers:
     description:
       - Controllers that the group shall have even without a limit, for what they count. Names of v2 (C(io) and not C(blkio)), and C(cpuacct),
@@ -80,20 +94,19 @@ options:
       name:
         description:
           - The group, as a path relative to the root of the hierarchy, such as V(web) or V(batch/night). Groups above it are made when they are missing.
+          - Where systemd manages it, a slice, a unit, or a path below a unit that delegates, as said at O(name).
         type: str
         required: true
       state:
-        description: Whether the group is there. Removing a group removes the groups below it.
+        description: Whether the group is there. Removing a group removes the groups below it. Units that were not made here stay, without the limits.
         type: str
         choices: [present, absent]
         default: present
       manager:
         description:
-          - Who is asked to make the group. V(cgroupfs) writes the kernel's files. V(auto) does so too, and warns on hosts where systemd owns the tree.
-          - Names that systemd manages (C(.slice), C(.scope), C(.service)) are refused.
+          - Who is asked to make the group, as said at O(manager), which holds where this is not given.
         type: str
-        choices: [auto, cgroupfs]
-        default: auto
+        choices: [auto, cgroupfs, systemd]
       memory:
         description:
           - Memory limits and protections. Sizes are bytes, or take V(K), V(M), V(G), V(T) (powers of 1024); V(max) lifts a limit.
@@ -337,6 +350,20 @@ EXAMPLES = r"""
     processes: "{{ [ansible_facts.service_pid] }}"
   when: ansible_facts.service_pid is defined
 
+- name: Limit a service that systemd runs, until the next boot
+  bulkhead.linux.cgroup_group:
+    name: nginx.service
+    memory: {high: 1G}
+    cpu: {max: 2}
+    persist: false
+
+- name: Have two slices, one inside of the other, on a machine that systemd runs
+  bulkhead.linux.cgroup_group:
+    manager: systemd
+    groups:
+      - {name: batch, memory: {max: 4G}}
+      - {name: batch/night, cpu: {weight: 20}}
+
 - name: Remove a group and kill what still runs in it
   bulkhead.linux.cgroup_group:
     name: batch
@@ -352,7 +379,7 @@ writes:
   elements: dict
   contains:
     target:
-      description: The file or directory.
+      description: The file or directory. A file of the kernel that systemd is to write is listed behind the drop-in from which it gets its value.
       type: str
       returned: success
       sample: /sys/fs/cgroup/web/memory.max
@@ -382,6 +409,16 @@ groups:
       type: str
       returned: success
       sample: present
+    unit:
+      description: The unit of systemd that the group is, or below which it is.
+      type: str
+      returned: when systemd manages it
+      sample: web.slice
+    cgroup:
+      description: Where the group is below the root of the hierarchies.
+      type: str
+      returned: when systemd manages it
+      sample: web.slice
     hierarchies:
       description: The hierarchies in which the options put it; one called C(v2), or v1 hierarchies by their controllers.
       type: list

@@ -20,7 +20,8 @@ extends_documentation_fragment:
 options:
   name:
     description: >-
-      The group, as a path relative to the root of the hierarchy. Without this and O(pid), only the host is described, and with O(recursive) every
+      The group, as a path relative to the root of the hierarchy, or where systemd runs the machine also as M(bulkhead.linux.cgroup_group) names it: V(web)
+      for C(web.slice), or a unit such as V(nginx.service). Without this and O(pid), only the host is described, and with O(recursive) every
       group.
     type: str
   pid:
@@ -196,7 +197,7 @@ def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
         found["hierarchies"] = places
         names = sorted(set(places.values()))
     elif params["name"] is not None:
-        names = [group.check_name(params["name"])]
+        names = [info.find(machine, group.check_name(params["name"]))]
     if params["recursive"]:
         names = [name for top in names or [""] for name in [top, *info.below(machine, top)]]
     found["groups"] = [info.describe(machine, name) for name in names]

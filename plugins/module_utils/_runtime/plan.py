@@ -146,6 +146,39 @@ class ReplaceFile(Step):
         self._put(self.before)
 
 
+class MakeLink(Step):
+    """Make a symbolic link of an ordinary file system, or remove it. The directory comes and goes with its last link."""
+
+    def __init__(self, path: str, points_to: str, remove: bool = False) -> None:
+        self.target = path
+        self.points_to = points_to
+        self.remove = remove
+        self.before, self.after = ("-> " + points_to, None) if remove else (None, "-> " + points_to)
+
+    def _make(self) -> None:
+        os.makedirs(os.path.dirname(self.target), mode=0o755, exist_ok=True)
+        os.symlink(self.points_to, self.target)
+
+    def _take(self) -> None:
+        try:
+            os.unlink(self.target)
+            os.rmdir(os.path.dirname(self.target))
+        except OSError:
+            pass  # it is gone, or the directory has other links
+
+    def do(self) -> None:
+        if self.remove:
+            self._take()
+        else:
+            self._make()
+
+    def undo(self) -> None:
+        if self.remove:
+            self._make()
+        else:
+            self._take()
+
+
 class Plan:
     """Steps in the order in which they must be done, and what the user should know about them.
 

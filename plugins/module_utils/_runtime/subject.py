@@ -23,16 +23,20 @@ class Subject:
     """A kind of object; each room has a subclass, which lives as long as one call.
 
     kind: the module's name, under which desired state is kept; plural: its bulk option; key: the option that names an object.
+    common: the options that, given beside the bulk option, hold for each object that does not have its own.
     persists: whether there is anything to keep for the next boot; not_kept: options that are not state, but of the moment.
     persist_default: what the option `persist` is when it is not given; None where it depends on the object.
+    persist: whether what this call makes is to outlast the boot, for rooms whose objects are kept by somebody else (systemd).
     """
 
     kind = ""
     plural = ""
     key = "name"
+    common: tuple[str, ...] = ()
     persists = True
     persist_default: bool | None = True
     not_kept = desired.NOT_KEPT
+    persist = True
     # Whether what is kept is being brought back: what is not there yet at that time is no mistake of anybody's.
     replaying = False
 

@@ -11,7 +11,7 @@ import re
 from .. import units
 from ..errors import InvalidInput
 from ..kernel import block
-from . import devices, knobs
+from . import devices, knobs, slices
 from .host import IMPLICIT_V2, V1_NAMES, Hierarchy, Host
 from .knobs import File
 from .values import MAX, Format
@@ -70,19 +70,33 @@ class Setting:
 
 
 class Group:
-    """One group as it is desired."""
+    """One group as it is desired.
+
+    title: what the user calls it; name: where it is below the root of each hierarchy, for units of systemd known only when planned.
+    place: the unit that it is or below which it is, where systemd manages it. boundary: the group of the unit above it that
+    delegates to us: what lies above that is not ours to write.
+    """
 
     def __init__(self, name: str, present: bool = True) -> None:
         self.name = name
+        self.title = name
+        self.place: slices.Place | None = None
+        self.boundary = ""
         self.present = present
         self.settings: list[Setting] = []
         self.hierarchies: list[Hierarchy] = []
         self.controllers: set[str] = set()  # those of v2 that the group must have, by name
+        self.controllers_asked: list[str] = []
         self.processes: list[int] = []
         self.frozen: bool | None = None
         self.devices: devices.Policy | None = None
         self.force = False
         self.overcommit = "allow"
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether systemd is to be asked for everything about the group."""
+        return self.place is not None and not self.place.below
 
     @property
     def depth(self) -> int:
@@ -124,16 +138,29 @@ def check_name(name: object) -> str:
     return text
 
 
+def _place(name: str, manager: str, host: Host) -> slices.Place | None:
+    """The unit that the group is or below which it is; None where the kernel's files are written and systemd is not asked."""
+    units_named = [part for part in name.split("/") if slices.suffix_of(part)]
+    if not host.systemd:
+        if manager == "systemd":
+            raise InvalidInput("group %s: systemd does not run this machine" % name, hint="leave manager out: auto takes what is there")
+        return None
+    if manager == "cgroupfs" and not units_named:
+        return None
+    place = slices.place_of(name)
+    if manager == "cgroupfs" and not place.below:
+        raise InvalidInput(
+            "group %s: %s is a unit of systemd, which would undo what is written behind its back" % (name, place.unit),
+            hint="leave manager out, or set manager: systemd, and the limits become properties of the unit",
+        )
+    return place
+
+
 def parse_group(options: dict[str, Any], host: Host) -> Group:
     """The desired group from a module's options; None stands for "leave alone". Raises InvalidInput, writes nothing."""
     group = Group(check_name(options.get("name")), options.get("state", "present") != "absent")
     group.force = bool(options.get("force"))
-    units_of_systemd = [part for part in group.name.split("/") if part.endswith((".slice", ".scope", ".service"))]
-    if host.systemd and units_of_systemd:
-        raise InvalidInput(
-            "group %s: %s is a unit of systemd, which would undo what is written behind its back" % (group.name, units_of_systemd[0]),
-            hint="set the limit on the unit: systemctl set-property %s ..." % units_of_systemd[0],
-        )
+    group.place = _place(group.title, options.get("manager") or "cgroupfs", host)
     if not group.present:
         return group
     group.overcommit = options.get("overcommit") or "allow"
@@ -297,7 +324,8 @@ def _parse_files(group: Group, files: dict[str, Any], host: Host) -> None:
 
 
 def _parse_rest(group: Group, options: dict[str, Any], host: Host) -> None:
-    for controller in options.get("controllers") or []:
+    group.controllers_asked = list(options.get("controllers") or [])
+    for controller in group.controllers_asked:
         if controller in IMPLICIT_V2:
             group.joins(host.hierarchy_of(controller))
         else:

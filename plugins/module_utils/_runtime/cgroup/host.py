@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 
 from ..errors import BulkheadError, InvalidInput
-from ..kernel import processes
+from ..kernel import processes, systemd
 from ..kernel.files import Tree, read_text
 from ..kernel.mounts import mounts
 
@@ -21,7 +21,10 @@ from ..kernel.mounts import mounts
 V1_NAMES = {"io": "blkio"}
 # What v1 has controllers for and every v2 group has without one's being enabled (cpu.stat holds what cpuacct counts).
 IMPLICIT_V2 = ("cpuacct", "devices", "freezer", "perf_event")
-# Of the rest, those that a group with threads or processes of its own may hand down (cgroup-v2.rst, "Threads").
+# Of v1 and of v2, those that systemd manages: CGroupController, src/basic/cgroup-util.h. It never touches the others.
+SYSTEMD_V1 = ("cpu", "cpuacct", "blkio", "memory", "devices", "pids")
+SYSTEMD_V2 = ("cpu", "cpuset", "io", "memory", "pids")
+# Those of v2 that a group with threads or processes of its own may hand down (cgroup-v2.rst, "Threads").
 THREADED = ("cpu", "cpuset", "perf_event", "pids")
 
 
@@ -99,7 +102,11 @@ class Host:
     @property
     def systemd(self) -> bool:
         """Whether systemd runs the machine (sd_booted(3)) and so owns the groups it made."""
-        return os.path.isdir("/run/systemd/system")
+        return systemd.booted()
+
+    def is_systemds(self, hierarchy: Hierarchy) -> bool:
+        """Whether systemd makes and removes groups in this hierarchy."""
+        return self.systemd and (hierarchy.version == 2 or "systemd" in hierarchy.name or bool(set(SYSTEMD_V1) & set(hierarchy.controllers)))
 
     def has(self, controller: str) -> bool:
         """Whether the controller, by its v2 name, is in a mounted hierarchy."""

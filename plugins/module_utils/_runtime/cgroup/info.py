@@ -10,8 +10,9 @@ cgroup-v1/memory.rst (5.2 stat file: the total_ values count the groups below, a
 
 from __future__ import annotations
 
-from ..kernel import processes
-from . import capacity, devices, steps
+from ..errors import InvalidInput
+from ..kernel import processes, systemd
+from . import capacity, devices, slices, steps
 from .host import Hierarchy, Host
 from .knobs import IO_MAX_V1, KNOBS
 from .values import MAX
@@ -93,6 +94,18 @@ def describe(host: Host, name: str) -> dict[str, Any]:
         children=sorted({child for hierarchy in places for child in hierarchy.tree.directories(name)}),
     )
     return found
+
+
+def find(host: Host, name: str) -> str:
+    """The group that is called so: one of this path, or where systemd runs the machine, the unit that cgroup_group means by the name."""
+    if not host.systemd or any(hierarchy.tree.exists(name) for hierarchy in host.hierarchies):
+        return name
+    try:
+        place = slices.place_of(name)
+    except InvalidInput:
+        return name
+    where = systemd.show([place.unit], ["ControlGroup"]).get(place.unit, {}).get("ControlGroup", "").strip("/")
+    return "/".join(part for part in (where, place.below) if part) if where else name
 
 
 def below(host: Host, name: str) -> list[str]:

@@ -24,7 +24,7 @@ from ..plan import Plan, Step
 from ..units import format_size
 from . import capacity, devices, steps
 from .group import Group, Setting
-from .host import THREADED, Hierarchy, Host
+from .host import SYSTEMD_V2, THREADED, Hierarchy, Host
 from .observation import Observation
 from .swap import with_memsw
 from .values import MAX
@@ -49,7 +49,7 @@ def plan_groups(host: Host, groups: list[Group]) -> GroupPlan:
         if group.present:
             planner.make(group)
     plan = planner.plan()
-    if host.systemd and planner.fresh:
+    if host.systemd and any(not group.boundary for group in groups if group.title in planner.fresh):
         plan.warnings.append("systemd owns the control groups of this machine; groups made beside its own may lose controllers when it reloads")
     plan.warnings += capacity.check(host, groups)
     return plan
@@ -128,7 +128,22 @@ class _Planner:
             for name in [*below, group.name]:
                 self._removed.add((tree, name))
                 removals.append(steps.RemoveGroup(hierarchy, name))
+            if group.boundary and not self.host.is_systemds(hierarchy):
+                removals += self._remove_path(hierarchy, group)
         self.removals += kills + removals
+
+    def _remove_path(self, hierarchy: Hierarchy, group: Group) -> list[Step]:
+        """The groups above, where systemd has none and so removes none, as far as nothing else is in them."""
+        removals: list[Step] = []
+        parts = group.name.split("/")
+        for end in range(len(parts) - 1, 0, -1):
+            name = "/".join(parts[:end])
+            others = [child for child in _descendants(hierarchy.tree, name) if (hierarchy.tree, child) not in self._removed]
+            if others or steps.pids_in(hierarchy, name):
+                break
+            self._removed.add((hierarchy.tree, name))
+            removals.append(steps.RemoveGroup(hierarchy, name))
+        return removals
 
     # Groups that are to be there
 
@@ -137,7 +152,7 @@ class _Planner:
         files = {setting.hierarchy: setting.file.name for setting in group.settings}
         new = [hierarchy for hierarchy in group.hierarchies if not self._is_there(hierarchy, group.name, files.get(hierarchy, ""))]
         if len(new) == len(group.hierarchies):
-            self.fresh.add(group.name)
+            self.fresh.add(group.title)
         for hierarchy in group.hierarchies:
             self._make_path(hierarchy, group)
         self._settings(group, new)
@@ -160,8 +175,15 @@ class _Planner:
         if not wanted and self._is_there(hierarchy, group.name):
             return
         parts = group.name.split("/")
+        edge = len(group.boundary.split("/")) if group.boundary and self.host.is_systemds(hierarchy) else 0
+        if edge:
+            self._check_delegated(hierarchy, group, wanted)
         for end in range(len(parts) + 1):
             name = "/".join(parts[:end])
+            if end < edge:
+                # Not ours to write, but for controllers that systemd does not know and so never takes back.
+                self._hand_down(hierarchy, name, wanted - set(SYSTEMD_V2))
+                continue
             if name and not self._is_there(hierarchy, name):
                 self._made.add((hierarchy.tree, name))
                 self.grows.append(steps.MakeGroup(hierarchy.tree, name))
@@ -169,6 +191,18 @@ class _Planner:
                     self._inherit_cpuset(hierarchy, name)
             if end < len(parts) and wanted:
                 self._hand_down(hierarchy, name, wanted)
+
+    def _check_delegated(self, hierarchy: Hierarchy, group: Group, wanted: set[str]) -> None:
+        """Refuse what a unit that delegates to us does not have itself."""
+        if not self._is_there(hierarchy, group.boundary):
+            raise InvalidInput("group %s: systemd made no group for the unit above it in %s" % (group.title, hierarchy.path), hint="is the unit running?")
+        if wanted & set(SYSTEMD_V2):
+            missing = wanted & set(SYSTEMD_V2) - set((self.seen.text(hierarchy, group.boundary + "/cgroup.controllers") or "").split())
+            if missing:
+                raise InvalidInput(
+                    "group %s: the unit above it does not have the controller %s" % (group.title, ", ".join(sorted(missing))),
+                    hint="Delegate=yes in the unit's file gives it every controller that systemd manages; Delegate= with names gives those",
+                )
 
     def _hand_down(self, hierarchy: Hierarchy, parent: str, wanted: set[str]) -> None:
         """Enable controllers for the children of a v2 group: only those that are needed, never disabling any."""

@@ -34,14 +34,17 @@ def _report_one(seen: Observation, holds: bool, group: Group) -> dict[str, objec
     for setting in group.settings:
         if effective[setting.option] != setting.value and setting.option not in rounded:
             rounded.append(setting.option)
-    return {
-        "name": group.name,
+    report: dict[str, object] = {
+        "name": group.title,
         "state": "present" if group.present else "absent",
         "hierarchies": sorted(hierarchy.name for hierarchy in group.hierarchies),
         "asked": asked,
         "effective": effective,
         "rounded": rounded,
     }
+    if group.place is not None:
+        report.update(unit=group.place.unit, cgroup=group.name)
+    return report
 
 
 def _value(seen: Observation, holds: bool, group: Group, setting: Setting) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from ..subject import Subject
 from .group import Group, parse_group
 from .host import Host
-from .planning import GroupPlan, plan_groups
+from .managers import plan
+from .planning import GroupPlan
 from .report import report
 
 TYPE_CHECKING = False
@@ -22,15 +23,16 @@ class Groups(Subject):
 
     kind = "cgroup_group"
     plural = "groups"
+    common = ("manager",)
 
     def __init__(self) -> None:
         self.host = Host.observe()
 
     def parse(self, options: dict[str, Any]) -> Group:
-        return parse_group(options, self.host)
+        return parse_group({**options, "manager": options.get("manager") or "auto"}, self.host)
 
     def plan(self, objects: list[Group]) -> GroupPlan:
-        return plan_groups(self.host, objects)
+        return plan(self.host, objects, self.persist)
 
     def report(self, objects: list[Group], last: GroupPlan) -> list[dict[str, Any]]:
         return report(last, objects)

@@ -178,9 +178,16 @@ def test_a_missing_controller_is_named_with_what_is_mounted(v1: FakeHost) -> Non
 def test_units_of_systemd_are_refused_where_it_runs(v2: FakeHost) -> None:
     assert parse_group({"name": "web.slice"}, v2).name == "web.slice"
     v2.systemd = True  # type: ignore[misc]
-    with pytest.raises(InvalidInput, match=r"web.service is a unit of systemd") as caught:
-        parse_group({"name": "a/web.service/x"}, v2)
-    assert "systemctl set-property" in caught.value.hint
+    with pytest.raises(InvalidInput, match=r"web.slice is a unit of systemd") as caught:
+        parse_group({"name": "web.slice", "manager": "cgroupfs"}, v2)
+    assert "manager: systemd" in caught.value.hint
+    assert parse_group({"name": "web", "manager": "cgroupfs"}, v2).place is None
+
+
+def test_systemd_is_not_asked_where_it_does_not_run(v2: FakeHost) -> None:
+    assert parse_group({"name": "web", "manager": "auto"}, v2).place is None
+    with pytest.raises(InvalidInput, match="systemd does not run this machine"):
+        parse_group({"name": "web", "manager": "systemd"}, v2)
 
 
 def test_force_allows_zero(host: FakeHost) -> None:
