@@ -32,7 +32,8 @@ demo-clean: ready-ansible ## remove every trace of the demo
 	@$(PLAY) bulkhead.linux.quickstart_clean
 
 .PHONY: test
-test: ready-tests ## run everything: lint, sanity, unit, attack, integration
+test: ready-tests ## run everything: lint, sanity, unit, attack, integration, lab
+	-@.ci/prepare lab
 	@$(RUN)
 
 .PHONY: lint
@@ -55,6 +56,15 @@ attack: ready-tests ## try the published ways out of a container against ours
 integration: ready-tests ## run the integration targets against this machine's kernel, or one: TARGET=cgroup_group
 	@$(RUN) integration $(addprefix --target=,$(TARGET))
 
+.PHONY: lab
+lab: ready-lab ## boot a virtual node with all that this collection manages; the first time, build it
+	@tests/lab/lab up node
+	@echo "throw away: tests/lab/lab down node"
+
+.PHONY: lab-test
+lab-test: ready-tests ready-lab ## run the tests and targets that need the lab
+	@$(RUN) lab
+
 .PHONY: bench
 bench: ready-tests ## measure against the peers, in one run, as ratios
 	@$(RUN) bench
@@ -65,7 +75,11 @@ build: ready-ansible ## build the tarball: build/bulkhead-linux-<version>.tar.gz
 
 .PHONY: clean
 clean: ## remove what was made here; the cached virtual environments stay
+	@[ ! -e build/lab ] || tests/lab/lab down --all
 	@rm -rf build tests/output
+
+ready-lab:
+	@.ci/prepare lab
 
 ready-%:
 	@.ci/prepare $*

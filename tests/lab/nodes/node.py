@@ -194,6 +194,8 @@ class Node:
             said = self.console()[offset:]
             if not self.pid:
                 raise LabError("the machine of %s ended: %s" % (self.name, (self.path / "qemu.log").read_text(encoding="utf-8").strip()[-1500:]))
+            if not said and self.facts["accelerator"] == "kvm" and time.monotonic() > deadline - patience + accel.SILENCE:
+                raise LabError("%s has not said a word in %.0f s." % (self.name, accel.SILENCE))
             for sign in GIVEN_UP:
                 if sign in said:
                     time.sleep(0.5)
