@@ -22,7 +22,7 @@ LOGS = ROOT / "build/logs"
 TARGETS = "tests/integration/targets"
 
 
-def ansible(nodes: Sequence[Node], plays: Path | list[dict[str, Any]], **variables: Any) -> str:
+def ansible(nodes: Sequence[Node], plays: Path | list[dict[str, Any]], options: Sequence[str] = (), **variables: Any) -> str:
     """Run a playbook, the file or what would be in it, on these nodes alone: what Ansible said. It must not fail.
 
     The collection is the one of `build/collections`, as .ci/artefact installs it.
@@ -34,7 +34,17 @@ def ansible(nodes: Sequence[Node], plays: Path | list[dict[str, Any]], **variabl
         else:
             path = Path(directory) / "play.json"  # which is YAML as well
             path.write_text(json.dumps(plays), encoding="utf-8")
-        command = [str(program), "-i", str(HERE / "lab"), "-l", ",".join(node.name for node in nodes), str(path), "--extra-vars", json.dumps(variables)]
+        command = [
+            str(program),
+            "-i",
+            str(HERE / "lab"),
+            "-l",
+            ",".join(node.name for node in nodes),
+            str(path),
+            "--extra-vars",
+            json.dumps(variables),
+            *options,
+        ]
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         settings = {"ANSIBLE_CONFIG": str(ROOT / ".ci/ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "LC_ALL": "C.UTF-8", "ANSIBLE_FORKS": "3"}
         settings["ANSIBLE_ROLES_PATH"] = str(ROOT / "build/collections/ansible_collections/bulkhead/linux" / TARGETS)
@@ -55,9 +65,14 @@ def tasks(nodes: Sequence[Node], *them: dict[str, Any], **variables: Any) -> str
 
 
 def target(nodes: Sequence[Node], name: str, **variables: Any) -> str:
-    """Run an integration target, as ansible-test does it, on these nodes, and keep what was said in build/logs."""
+    """Run an integration target, as ansible-test does it, on these nodes, and keep what was said in build/logs.
+
+    What targets start on a node out of their own directories is there under the same path as here.
+    """
+    for node in nodes:
+        node.run("mountpoint -q '%s' || { mkdir -p '%s' && mount --bind /bulkhead '%s'; }" % ((ROOT,) * 3))
     play: dict[str, Any] = {"hosts": "all", "gather_facts": True, "roles": [name]}
-    play["vars"] = {"ansible_playbook_python": "{{ ansible_python_interpreter }}"}  # what targets start there by hand
+    play["environment"] = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / "build/collections")}
     said = ""
     try:
         said = ansible(nodes, [play], **variables)
