@@ -90,14 +90,12 @@ def lay_out(cache: Cache, where: str, demands: list[Demand], held: list[Held], o
     where: for messages, such as "L3"; others: whether classes that are not here need some way too (the default group does).
     """
     _check_fixed(cache, where, demands, held)
-    refused: InvalidInput | None = None
-    for attempt in (_in_place, _in_order, _largest_first):
+    for attempt in (_in_place, _in_order):
         try:
             return _place(cache, where, attempt(demands), held, others)
-        except InvalidInput as error:
-            refused = refused or error
-    assert refused is not None
-    raise refused
+        except InvalidInput:
+            continue
+    return _place(cache, where, _largest_first(demands), held, others)
 
 
 def _in_place(demands: list[Demand]) -> list[Demand]:
@@ -266,4 +264,4 @@ def _who(cache: Cache, placed: dict[Place, int], held: list[Held]) -> str:
     parts += ["%s gets %x" % (_called(name), mask) for (name, _resource), mask in placed.items()]
     if cache.shareable:
         parts.append("devices use %x, which no class can have exclusively" % cache.shareable)
-    return "; ".join(dict.fromkeys(parts))
+    return "in the way: " + "; ".join(dict.fromkeys(parts)) if parts else ""

@@ -270,7 +270,7 @@ class _Planner:
                         common |= mask & mine.get((twin.name, domain), 0)
                 if common:
                     found.append("%s has %x of %s of domain %d too" % (other or "the default group", common, resource, domain))
-        return "; ".join(found[:5])
+        return "in the way: " + "; ".join(found[:5]) if found else ""
 
     def _write_masks(self) -> None:
         """Modes to shareable, then every schemata."""

@@ -93,7 +93,7 @@ class Schemata(Subject):
             return self._plan_unmounted(objects, options)
         wanted = frozenset(option for option in (*self._mounted.options, *options) if options.get(option, option in self._mounted.options))
         if wanted != self._mounted.options:
-            return self._plan_remount(objects, wanted, forced)
+            return self._plan_remount(objects, self._mounted, wanted, forced)
         tree = self._open(self._mounted.path)
         default = tree.read_short("schemata")
         if self._hardware is None:
@@ -124,17 +124,16 @@ class Schemata(Subject):
         self._tree = tree
         return self._plan(hardware, Fresh(tree, hardware, domains), objects, [mounting.Mount(tree, wanted)], Facts(None, Facts.read("").text))
 
-    def _plan_remount(self, objects: list[Group], wanted: frozenset[str], forced: bool) -> GroupPlan:
+    def _plan_remount(self, objects: list[Group], mounted: mounting.Mounted, wanted: frozenset[str], forced: bool) -> GroupPlan:
         """Other mount options: unmount, mount, and make everything that is managed anew."""
-        assert self._mounted is not None
-        tree = self._open(self._mounted.path)
-        now = Hardware.observe(tree, self._mounted.options, tree.read_short("schemata"))
+        tree = self._open(mounted.path)
+        now = Hardware.observe(tree, mounted.options, tree.read_short("schemata"))
         seen = Observation(tree, now)
         if not forced:
             raise BulkheadError(
                 "resctrl is mounted with %s, and %s is asked for, which needs a new mount that destroys every group: %s"
-                % (_spell(self._mounted.options), _spell(wanted), " ".join(seen.groups) or "there is none at present"),
-                target=self._mounted.path,
+                % (_spell(mounted.options), _spell(wanted), " ".join(seen.groups) or "there is none at present"),
+                target=mounted.path,
                 value=_spell(wanted),
                 hint="with force: true it is done, and what this collection manages is made anew",
             )
@@ -155,7 +154,7 @@ class Schemata(Subject):
         foreign = [name for name in seen.groups if name not in everything]
         groups = [_with_members(group, kept.get(name)) for name, group in everything.items()]
         fresh = Fresh(tree, hardware, _domains(now, seen))
-        first: list[Step] = [mounting.Unmount(tree, self._mounted.options, list(kept.values())), mounting.Mount(tree, wanted)]
+        first: list[Step] = [mounting.Unmount(tree, mounted.options, list(kept.values())), mounting.Mount(tree, wanted)]
         plan = self._plan(hardware, fresh, groups, first, Facts(None, facts.text, facts.held))
         if foreign:
             plan.warnings.append("these groups of others are destroyed: %s" % " ".join(foreign))
@@ -163,7 +162,7 @@ class Schemata(Subject):
 
     def apply(self, the_plan: Plan) -> None:
         """Do the plan under the exclusive lock; what changed while it was waited for is planned anew."""
-        if self._locked == "shared" and not self._lock(True):
+        if self._tree and self._locked == "shared" and not self._lock(self._tree, True):
             ours = set(map(id, self._steps))
             at = next((number for number, step in enumerate(the_plan.steps) if id(step) in ours), len(the_plan.steps))
             others = [step for step in the_plan.steps if id(step) not in ours]
@@ -191,12 +190,11 @@ class Schemata(Subject):
         if self._tree is None:
             self._tree = Tree(path)
         if not self._locked:
-            self._lock(False)
+            self._lock(self._tree, False)
         return self._tree
 
-    def _lock(self, exclusive: bool) -> bool:
-        assert self._tree is not None
-        at_once = flock.take(self._tree.fd, exclusive, _PATIENCE, self._tree.path)
+    def _lock(self, tree: Tree, exclusive: bool) -> bool:
+        at_once = flock.take(tree.fd, exclusive, _PATIENCE, tree.path)
         self._locked = "exclusive" if exclusive else "shared"
         return at_once
 
