@@ -40,8 +40,10 @@ NOT_SETTINGS = re.compile(
 class Machine:
     """The module under test, and the state that it must keep whole."""
 
-    def __init__(self, desired: str) -> None:
-        self.environment = dict(os.environ, BULKHEAD_DESIRED=desired, PYTHONDONTWRITEBYTECODE="1")
+    def __init__(self, node: str) -> None:
+        desired = node + "/desired.d"
+        os.mkdir(desired)
+        self.environment = dict(os.environ, BULKHEAD_PREFIX=node, BULKHEAD_DESIRED=desired, PYTHONDONTWRITEBYTECODE="1")
         collections, found, _rest = os.path.abspath(__file__).partition("/ansible_collections/")
         if found:
             self.environment["PYTHONPATH"] = collections
@@ -180,8 +182,9 @@ def refuse(machine: Machine, sleeper: int) -> None:
                 raise SystemExit("%s: not everything was put back: %s" % (where, changed))
             if machine.run(asked).get("failed"):
                 raise SystemExit("%s: the next run does not converge" % where)
-            if machine.run(asked)["changed"]:
-                raise SystemExit("%s: the run after the next still changes something" % where)
+            again = machine.run(asked)
+            if again["changed"]:
+                raise SystemExit("%s: the run after the next still changes something: %s" % (where, again["writes"]))
         print("%s: %d writes, each refused once; state restored and converged %d times" % (what, len(writes), len(writes)))
 
 
@@ -215,8 +218,8 @@ def kill(machine: Machine, sleeper: int, seed: int) -> None:
 
 def main() -> None:
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 32)
-    with tempfile.TemporaryDirectory() as desired, subprocess.Popen(["sleep", "1000"]) as sleeper:
-        machine = Machine(desired)
+    with tempfile.TemporaryDirectory() as node, subprocess.Popen(["sleep", "1000"]) as sleeper:
+        machine = Machine(node)
         try:
             if sys.argv[1] == "refuse":
                 refuse(machine, sleeper.pid)
