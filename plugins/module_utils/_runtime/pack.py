@@ -135,9 +135,10 @@ def _packed(files: dict[str, bytes], fingerprint: bytes) -> bytes:
 
 
 def _replace(path: str, content: bytes) -> None:
-    """Put the content there at once, so that a crash leaves the old file or the new one."""
-    neighbour = "%s.%d" % (path, os.getpid())
-    fd = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o755)
+    """Put the content there at once, so that a crash leaves the old file or the new one; only under the lock on the directory."""
+    # One fixed name for the neighbour: what a killed run left there is overwritten by the next.
+    neighbour = os.path.join(os.path.dirname(path), ".%s.new" % os.path.basename(path))
+    fd = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o755)
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
@@ -174,12 +175,11 @@ def ensure(path: str) -> bool:
         return False
     content = _packed(files, fingerprint)
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    try:
-        with flock.held(path, True, _PATIENCE, "the core has been in use for %d seconds"):
-            if _comment_of(path) == fingerprint:
-                return False  # another run was faster
-            _replace(path, content)
-    except FileNotFoundError:
+    with flock.held(os.path.dirname(path), True, _PATIENCE), contextlib.ExitStack() as users:
+        with contextlib.suppress(FileNotFoundError):
+            users.enter_context(flock.held(path, True, _PATIENCE, "the core has been in use for %d seconds"))
+        if _comment_of(path) == fingerprint:
+            return False  # another run was faster
         _replace(path, content)
     return True
 

@@ -5,7 +5,8 @@
 """Bring back what is kept: at boot, when a device or CPU returns, and whenever somebody wants drift to be healed.
 
 Each kind is one plan, as it was one call of its module. Where that cannot be made or done, each object is tried for itself,
-so that one that fails costs no other.
+so that one that fails costs no other. When something was brought back, a second round looks at all kinds again: a class of
+cache takes in what runs in a control group, and the container that runs there comes after both.
 """
 
 from __future__ import annotations
@@ -37,15 +38,18 @@ def replay(say: Callable[[str, bool], None]) -> dict[str, Any]:
     report: dict[str, Any] = {"format": 1, "time": _timestamp(began), "kinds": {}, "failures": []}
     with desired.replaying():
         there, failures = survey.kept_kinds()
+        outcomes = {kind: _bring_back(kind) for kind in there}
+        if any(outcome.writes for outcome in outcomes.values()):
+            for kind in there[:-1]:
+                again = _bring_back(kind)
+                again.writes = outcomes[kind].writes + again.writes
+                outcomes[kind] = again
         for failure in failures:
             say(str(failure), True)
-        for kind in there:
-            kept = survey.Kept(kind)
-            try:
-                report["kinds"][kind] = _bring_back(kept, say)
-            finally:
-                kept.close()
-            failures += kept.failures
+        for kind, outcome in outcomes.items():
+            outcome.tell(say)
+            report["kinds"][kind] = outcome.facts()
+            failures += outcome.failures
         report["failures"] = [failure.facts() for failure in failures]
         report["seconds"] = round(time.time() - began, 3)
         ReplaceFile(os.path.join(desired.RUN, REPORT), None, json.dumps(report, indent=1) + "\n").do()
@@ -66,25 +70,43 @@ def _timestamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _bring_back(kept: survey.Kept, say: Callable[[str, bool], None]) -> dict[str, Any]:
-    """One kind; returns what is said of it in the report."""
+class Outcome:
+    """What became of one kind: what was written, what failed, and what was left alone and why."""
+
+    def __init__(self, kept: survey.Kept, writes: list[dict[str, Any]]) -> None:
+        self.kind = kept.kind
+        self.objects = len(kept.options)
+        self.left = kept.left
+        self.failures = kept.failures
+        self.writes = writes
+
+    def facts(self) -> dict[str, Any]:
+        return {"objects": self.objects, "changes": len(self.writes), "failed": len(self.failures), "left_alone": self.left, "writes": self.writes}
+
+    def tell(self, say: Callable[[str, bool], None]) -> None:
+        for failure in self.failures:
+            say(str(failure), True)
+        for name, why in self.left.items():
+            say("%s %s: left alone: %s" % (self.kind, name, why), False)
+        say("%s: %d kept, %d changes made, %d failed" % (self.kind, self.objects, len(self.writes), len(self.failures)), False)
+
+
+def _bring_back(kind: str) -> Outcome:
+    kept = survey.Kept(kind)
     writes: list[dict[str, Any]] = []
-    if kept.subject is not None:
-        names = [name for name in kept.objects if name not in kept.left]
-        try:
-            writes = _converge(kept.subject, [kept.objects[name] for name in names])
-        except Exception as error:
-            if len(names) == 1:
-                kept.fail(names[0], error)
-            else:
-                writes = _one_by_one(kept, names)
-    for failure in kept.failures:
-        say(str(failure), True)
-    for name, why in kept.left.items():
-        say("%s %s: left alone: %s" % (kept.kind, name, why), False)
-    failed = len({failure.name for failure in kept.failures if failure.name})
-    say("%s: %d kept, %d changes made, %d failed" % (kept.kind, len(kept.options), len(writes), failed or len(kept.failures)), False)
-    return {"objects": len(kept.options), "changes": len(writes), "failed": failed, "left_alone": kept.left, "writes": writes}
+    try:
+        if kept.subject is not None:
+            names = [name for name in kept.objects if name not in kept.left]
+            try:
+                writes = _converge(kept.subject, [kept.objects[name] for name in names])
+            except Exception as error:
+                if len(names) == 1:
+                    kept.fail(names[0], error)
+                else:
+                    writes = _one_by_one(kept, names)
+    finally:
+        kept.close()
+    return Outcome(kept, writes)
 
 
 def _one_by_one(kept: survey.Kept, names: list[str]) -> list[dict[str, Any]]:

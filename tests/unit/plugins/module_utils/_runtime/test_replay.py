@@ -124,7 +124,7 @@ def test_everything_comes_back_in_the_order_of_the_kinds() -> None:
     assert words == ["things: 2 kept, 2 changes made, 0 failed", "late: 2 kept, 2 changes made, 0 failed"]
     assert report["failures"] == []
     assert report["kinds"]["things"]["writes"][0] == {"target": "/kernel/b", "before": None, "after": "3"}
-    assert FINISHED == ["things", "late"]
+    assert FINISHED == ["things", "late", "things"], "the first kind is looked at again when all is there"
     assert replay.last_report() == report
 
 
@@ -147,11 +147,30 @@ def test_one_object_that_fails_costs_no_other() -> None:
     assert words[-1] == "things: 6 kept, 2 changes made, 4 failed"
 
 
+class Early(Things):
+    """What it takes in must be there; when it brings things back, that is no failure yet."""
+
+    kind = "early"
+
+    def plan(self, objects: list[Any]) -> plan.Plan:
+        return super().plan([thing for thing in objects if thing["takes"] in KERNEL])
+
+
+def test_what_comes_early_and_needs_what_comes_late_is_seen_to_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "KINDS", {"early": lambda: Early, "late": lambda: Late})
+    keep("early", a={"size": 1, "takes": "z"})
+    keep("late", z=9)
+    words, report = said()
+    assert (DONE, report["kinds"]["early"]["changes"]) == (["z", "a"], 1)
+    assert words == ["early: 1 kept, 1 changes made, 0 failed", "late: 1 kept, 1 changes made, 0 failed"]
+
+
 def test_what_one_plan_began_is_undone_before_each_is_tried() -> None:
     keep("things", a=1, b=2, c=3)
     REFUSES.add("c")
     said()
     assert DONE == ["a", "b", "-b", "-a", "a", "b"]
+    assert len(FINISHED) == 2
 
 
 def test_what_the_kernel_does_not_keep_is_a_failure() -> None:
