@@ -97,6 +97,6 @@ def pytest(node: Node, *arguments: str, timeout: float = 1200) -> str:
     (LOGS / ("lab-inside-%s.log" % name)).write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode in (0, 1):
         (LOGS / ("lab-inside-%s.xml" % name)).write_text(node.get(report), encoding="utf-8")
-    if done.returncode:
+    if done.returncode or not re.search(r"\b[1-9]\d* passed", done.stdout):
         raise LabError("pytest on %s ended with exit status %d:\n%s%s" % (node.name, done.returncode, done.stdout[-12000:], done.stderr[-2000:]))
     return done.stdout

@@ -253,7 +253,7 @@ def many() -> None:
     """More processes than fit one read of the list are all moved, and all counted."""
     sleepers = []
     try:
-        for _number in range(900):
+        while sum(len("%d\n" % pid) for pid in sleepers) <= 4200:
             pid = os.fork()
             if pid == 0:
                 signal.pause()
