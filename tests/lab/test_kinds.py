@@ -9,6 +9,8 @@ import json
 
 import pytest
 
+# What other tests ask for as well.
+SHARED = (("intel", "v2"), ("amd", "v2"), ("intel", "hybrid"), ("intel", "v1"))
 # Prints what there is as JSON. Runs as one program, since each command costs a fifth of a second.
 LOOK = r"""
 import ctypes, errno, glob, json, os, subprocess
@@ -88,9 +90,10 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def look():
-    """What is there on a node; looked at once."""
+def look(lab):
+    """What is there on a node; looked at once. The nodes that stay are started together."""
     seen = {}
+    lab.fleet(*SHARED)
 
     def at(node):
         if node.name not in seen:
@@ -167,6 +170,3 @@ def test_kind(kind, cgroup, node, fresh_node, look):
     assert seen["pressure"] == "some"
     assert seen["shared"]
     assert seen["outside"], "a node reaches this machine"
-
-
-SHARED = {("intel", "v2"), ("amd", "v2"), ("intel", "hybrid"), ("intel", "v1")}

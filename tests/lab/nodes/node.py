@@ -24,7 +24,7 @@ from . import accel, qemu
 from .images import CACHE, ROOT, Images, LabError, build
 
 NODES = ROOT / "build/lab"
-BOOT = {"kvm": 60.0, "tcg": 300.0}  # seconds until ssh must answer; a machine with other work to do needs many
+BOOT = {"kvm": 60.0, "tcg": 600.0}  # seconds until ssh must answer; a machine with other work to do needs many
 SOURCES = "/src"
 GIVEN_UP = ("Kernel panic", "emergency mode", "rescue mode")
 
@@ -201,15 +201,20 @@ class Node:
                     time.sleep(0.5)
                     raise LabError("%s does not boot (%s). Its console ends with:\n%s" % (self.name, sign.lower(), self.last_words()))
             if self._answers():
-                done = self.run("cat /proc/sys/kernel/random/boot_id", check=False, timeout=60)
-                boot_id = done.stdout.strip()
-                if done.returncode == 0 and boot_id and boot_id != self.facts["boot_id"]:
+                boot_id = self._boot_id()
+                if boot_id not in ("", self.facts["boot_id"]):
                     self.facts["boot_id"] = boot_id
                     return
             if time.monotonic() > deadline:
                 words = "Its console ends with:\n" + self.last_words() if said else "It has not said a word."
                 raise LabError("%s does not answer by ssh after %.0f s. %s" % (self.name, patience, words))
             time.sleep(0.3)
+
+    def _boot_id(self) -> str:
+        try:
+            return self.run("cat /proc/sys/kernel/random/boot_id", check=False, timeout=120).stdout.strip()
+        except LabError:  # it greets and then takes its time
+            return ""
 
     def _answers(self) -> bool:
         """Whether sshd greets. QEMU takes every connection, so that alone says nothing."""
