@@ -191,7 +191,9 @@ oom_score_adj:
   description: How likely the kernel is to kill it when the machine is out of memory, from -1000 to 1000.
   type: int
 cgroup_parent:
-  description: The control group below which the container's own group is made, with the container's name.
+  description:
+    - The control group below which the container's own group is made, with the container's name.
+    - With systemd as O(supervisor), the slice in which its unit is, V(bulkhead) for C(bulkhead.slice).
   type: str
   default: bulkhead
 @RESOURCES@
@@ -200,16 +202,31 @@ restart_policy:
     - What happens when the container ends by itself. V(no), nothing; V(on-failure) or V(on-failure:N), it is started again after a status other than 0, at
       most N
       times; V(always) and V(unless-stopped), it is started again whatever the status.
-    - Between starts there is a pause, from 0.1 seconds doubling up to a minute.
+    - Between starts there is a pause, from 0.1 seconds doubling up to a minute; one second with systemd as O(supervisor).
     - YAML reads a bare V(no) as V(false), which means the same here.
   type: raw
   default: "no"
+supervisor:
+  description:
+    - Who watches over the container. V(auto), which is also what holds when it is not given, takes V(systemd) where it runs the machine, and V(builtin)
+      elsewhere. Beside O(containers), it holds for each container that does not have its own.
+    - V(systemd) has a unit for each container, C(bulkhead-NAME.service), with C(Delegate=yes). systemd starts it, again after its end as O(restart_policy)
+      says, and at boot as long as it is V(started) and kept; its output is in the journal, with the container's name as identifier; C(systemctl stop) ends
+      it with O(stop_signal). The unit ends with the container's exit status.
+    - The container's control group is below that of its unit, where systemd writes nothing, so that every limit can be had and outlasts C(systemctl
+      daemon-reload). The limits are the container's alone; the process in the unit that watches over it is not counted.
+    - Of a container that loses a process for want of memory, only that process ends, as with V(builtin), and how its first process ended is told under
+      C(exit). With C(memory.oom_group) in O(resources), systemd's result for the unit tells it too.
+    - V(builtin) has a small monitor process for each container, which outlives the module, and needs no service manager.
+  type: str
+  choices: [auto, systemd, builtin]
 log:
   description: Where the output goes.
   type: dict
   suboptions:
     path:
-      description: The file; V(none) for nowhere. By default the container's name with C(.log) in C(/var/log/bulkhead).
+      description: >-
+        The file; V(none) for nowhere. By default the container's name with C(.log) in C(/var/log/bulkhead), or with systemd as O(supervisor) the journal.
       type: str
     max_size:
       description: How large the file may become. Then it is put aside with a number.

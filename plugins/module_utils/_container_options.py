@@ -62,6 +62,7 @@ CONTAINER: dict[str, t.Any] = {
     "cgroup_parent": {"type": "str", "default": "bulkhead"},
     "resources": {"type": "dict", "options": RESOURCES},
     "restart_policy": {"type": "raw", "default": "no"},
+    "supervisor": {"type": "str", "choices": ["auto", "systemd", "builtin"]},
     "log": {
         "type": "dict",
         "options": {"path": {"type": "str"}, "max_size": {"type": "raw", "default": "16M"}, "max_files": {"type": "int", "default": 2}},

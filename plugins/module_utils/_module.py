@@ -56,7 +56,7 @@ def run(subject_class: type[Subject], options: dict[str, t.Any]) -> None:
 def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict[str, t.Any]) -> dict[str, t.Any]:
     """Observe, plan, apply, and look again."""
     subject = subject_class()
-    subject.persist = module.params.get("persist") is not False
+    subject.persist = module.params.get("persist", True)
     try:
         # What a replay is just bringing back is neither missing nor to be made a second time.
         with contextlib.nullcontext() if module.check_mode else desired.changing():

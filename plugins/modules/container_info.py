@@ -89,6 +89,11 @@ containers:
       description: How many processes the kernel killed in its group for want of memory.
       type: int
       returned: when it has ended
+    unit:
+      description: What systemd tells of its unit - C(name), C(active), C(sub), C(result), C(restarts), and C(enabled), whether boot starts it.
+      type: dict
+      returned: when systemd supervises it
+      sample: {name: bulkhead-web.service, active: active, sub: running, result: success, restarts: 0, enabled: true}
     restarts:
       description: How often it was started again.
       type: int

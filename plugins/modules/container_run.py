@@ -11,8 +11,8 @@ short_description: Run, pause, stop and remove containers
 description:
   - Runs a command in a container of its own, with nothing but the kernel. It has private process, mount, host name, IPC, control group and, by default, network
     namespaces, a root file system of its own, limited capabilities and devices, and control groups that limit and count what it uses.
-  - No container engine, daemon or image is needed. A small monitor process for each container keeps its log, records how it ended, and starts it again
-    when asked to.
+  - No container engine, daemon or image is needed. Where systemd runs the machine, each container is a unit of it. Elsewhere a small monitor process for each
+    container keeps its log, records how it ended, and starts it again when asked to.
   - When anything but O(resources) changes, the container is stopped, removed with its private files, and made anew; the diff says which options differ.
   - All or nothing. If one container of a call cannot be started, those that the same call started are removed, and those that it replaced are started
     again as they

@@ -33,6 +33,14 @@ def main(arguments: list[str]) -> int:
         from .container import helper
 
         return helper.main(int(arguments[1]))
+    if len(arguments) == 2 and arguments[0] == "run-unit":
+        from .container import enter
+
+        return enter.main(arguments[1])
+    if len(arguments) == 2 and arguments[0] == "unit":
+        from .container import unit
+
+        return unit.main(arguments[1])
     import os
     import sys
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 PACKAGE = "bulkhead"
 PATH = os.environ.get("BULKHEAD_PREFIX", "").rstrip("/") + "/usr/local/libexec/bulkhead.pyz"
 # The first lines of the packed core lock it, and read its directory anew: it may have been replaced a moment before.
-_MAIN = """import fcntl, importlib, os, sys
+_MAIN = (
+    """import fcntl, importlib, os, sys
 path = os.path.dirname(__file__)
 while True:
     lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -45,7 +46,9 @@ importlib.invalidate_caches()
 from %s.cli import main
 
 sys.exit(main(sys.argv[1:]))
-""" % PACKAGE
+"""
+    % PACKAGE
+)
 _SYSTEM_PYTHON = "/usr/bin/python3"
 _DIGITS = 64
 # A replay that starts many containers takes its time.

@@ -36,7 +36,7 @@ class Subject:
     persists = True
     persist_default: bool | None = True
     not_kept = desired.NOT_KEPT
-    persist = True
+    persist: bool | None = True
     # Whether what is kept is being brought back: what is not there yet at that time is no mistake of anybody's.
     replaying = False
 

@@ -74,7 +74,7 @@ class Group:
 
     title: what the user calls it; name: where it is below the root of each hierarchy, for units of systemd known only when planned.
     place: the unit that it is or below which it is, where systemd manages it. boundary: the group of the unit above it that
-    delegates to us: what lies above that is not ours to write.
+    delegates to us: what lies above that is not ours to write. awaited: that unit is yet to be started, and will be before the group is made.
     """
 
     def __init__(self, name: str, present: bool = True) -> None:
@@ -82,6 +82,7 @@ class Group:
         self.title = name
         self.place: slices.Place | None = None
         self.boundary = ""
+        self.awaited = False
         self.present = present
         self.settings: list[Setting] = []
         self.hierarchies: list[Hierarchy] = []

@@ -176,7 +176,11 @@ class _Planner:
             return
         parts = group.name.split("/")
         edge = len(group.boundary.split("/")) if group.boundary and self.host.is_systemds(hierarchy) else 0
-        if edge:
+        if edge and hierarchy.version == 1 and not group.awaited and not self._is_there(hierarchy, group.boundary):
+            edge = 0  # systemd makes a unit's group in the v1 hierarchies that the unit needs: it has no part in this one
+        if edge and group.awaited:
+            self._made.add((hierarchy.tree, group.boundary))
+        elif edge:
             self._check_delegated(hierarchy, group, wanted)
         for end in range(len(parts) + 1):
             name = "/".join(parts[:end])

@@ -32,7 +32,7 @@ class Groups(Subject):
         return parse_group({**options, "manager": options.get("manager") or "auto"}, self.host)
 
     def plan(self, objects: list[Group]) -> GroupPlan:
-        return plan(self.host, objects, self.persist)
+        return plan(self.host, objects, self.persist is not False)
 
     def report(self, objects: list[Group], last: GroupPlan) -> list[dict[str, Any]]:
         return report(last, objects)

@@ -108,7 +108,11 @@ class StartUnits(Step):
         above = sorted({"-".join(unit[: -len(".slice")].split("-")[:end]) + ".slice" for unit in self.units for end in range(1, unit.count("-") + 1)})
         shown = systemd.show(above, ["ActiveState"])
         self._above = [unit for unit in above if unit not in self.units and (shown.get(unit) or {}).get("ActiveState") == "inactive"]
-        systemd.start(self.units)
+        try:
+            systemd.start(self.units)
+        except BulkheadError:
+            self.undo()  # some of them may have come up
+            raise
 
     def undo(self) -> None:
         systemd.stop([*self.units, *self._above])

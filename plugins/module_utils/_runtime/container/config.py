@@ -317,11 +317,26 @@ def _paths(values: list[Any] | None, default: tuple[str, ...], what: str) -> lis
     return list(default) + sorted({parse_path(value, what) for value in values or []} - set(default))
 
 
-def parse(options: dict[str, Any], log_directory: str) -> dict[str, Any]:
+def parse_supervisor(asked: object, systemd_runs: bool) -> str:
+    """Who supervises a container: systemd or builtin."""
+    text = str(asked or "auto")
+    if text not in ("auto", "systemd", "builtin"):
+        raise InvalidInput("supervisor: %r is none of auto, systemd, builtin" % text)
+    if text == "systemd" and not systemd_runs:
+        raise InvalidInput("supervisor: systemd does not run this machine", hint="leave supervisor out: auto takes what is there")
+    return "systemd" if systemd_runs and text != "builtin" else "builtin"
+
+
+def parse(options: dict[str, Any], log_directory: str, systemd_runs: bool = False) -> dict[str, Any]:
     """The configuration of a container from a module's options. Raises InvalidInput that names the container."""
     name = parse_name(options.get("name"))
     try:
-        return _parse(name, options, log_directory)
+        settings = _parse(name, options, log_directory)
+        if parse_supervisor(options.get("supervisor"), systemd_runs) == "systemd":
+            settings["supervisor"] = "systemd"
+            if not (options.get("log") or {}).get("path"):
+                settings["log"]["path"] = "journal"
+        return settings
     except InvalidInput as error:
         error.problem = "container %s: %s" % (name, error.problem)
         raise

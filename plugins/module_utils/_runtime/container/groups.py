@@ -13,7 +13,9 @@ from __future__ import annotations
 import os
 
 from ..cgroup import group as groups
+from ..cgroup import slices
 from ..cgroup.host import Hierarchy, Host
+from ..errors import InvalidInput
 from ..kernel.files import Tree
 
 TYPE_CHECKING = False
@@ -24,8 +26,22 @@ _COUNTED = ("memory", "pids", "cpu")
 _ALWAYS_V1 = ("freezer", "memory", "pids", "cpu", "cpuacct", "devices")
 
 
+# The container's group below that of its unit, where systemd supervises it.
+_IN_UNIT = "container"
+
+
 def name_of(config: dict[str, Any]) -> str:
+    if config.get("supervisor") == "systemd":
+        return "%s/bulkhead-%s.service/%s" % (slices.path_of(slice_of(config)), config["name"], _IN_UNIT)
     return "%s/%s" % (config["cgroup_parent"], config["name"])
+
+
+def slice_of(config: dict[str, Any]) -> str:
+    """The slice in which a container's unit is. Raises InvalidInput where cgroup_parent cannot be one."""
+    place = slices.place_of(config["cgroup_parent"])
+    if place.below or place.section != "Slice":
+        raise InvalidInput("cgroup_parent: %s is no slice, and systemd keeps units in slices only" % config["cgroup_parent"])
+    return place.unit
 
 
 def desired(config: dict[str, Any], resources: dict[str, Any], host: Host) -> groups.Group:
@@ -40,6 +56,12 @@ def desired(config: dict[str, Any], resources: dict[str, Any], host: Host) -> gr
             group.joins(hierarchy)
     if host.v2:
         group.joins(host.v2)
+    if config.get("supervisor") == "systemd":
+        group.boundary = group.name.rpartition("/")[0]
+        group.place = None
+        for hierarchy in host.hierarchies:
+            if not hierarchy.controllers and "systemd" in hierarchy.name:
+                group.joins(hierarchy)
     return group
 
 
@@ -93,6 +115,7 @@ def places(group: groups.Group) -> dict[str, Any]:
             "controllers": hierarchy.controllers if hierarchy.version == 1 else [],
         }
         for hierarchy in group.hierarchies
+        if hierarchy.version == 2 or hierarchy.controllers
     ]
     return {
         "group": group.name,

@@ -12,9 +12,8 @@ import os
 from ..cgroup import info as cgroup_info
 from ..cgroup.host import Host
 from ..kernel import processes
-from . import lifecycle, state
+from . import lifecycle, state, units
 from .config import parse_name
-from .log import tail
 from .paths import Paths
 
 TYPE_CHECKING = False
@@ -25,9 +24,10 @@ if TYPE_CHECKING:
 def names(paths: Paths) -> list[str]:
     """Every container that has a record."""
     try:
-        return sorted(name for name in os.listdir(paths.states) if os.path.exists(paths.state(name) + "/" + state.FILE))
+        found = {name for name in os.listdir(paths.states) if os.path.exists(paths.state(name) + "/" + state.FILE)}
     except FileNotFoundError:
-        return []
+        found = set()
+    return sorted(found | set(units.names(paths)))
 
 
 def holding(pid: int, paths: Paths, host: Host) -> str | None:
@@ -50,12 +50,15 @@ def describe(name: str, paths: Paths, host: Host, log_size: int = 0) -> dict[str
     found["config"] = dict(seen.record.get("config") or {})
     found["config"]["resources"] = json.loads(seen.resources) if seen.resources else {}
     found["cgroup"] = seen.record.get("cgroup") or ""
+    if units.ours(seen.record):
+        found["unit"] = units.describe(name)
+        found["restarts"] = found["unit"]["restarts"]
     if seen.has_group:
         stats = cgroup_info.describe(host, found["cgroup"])
         found["processes"] = [{"pid": pid, "name": processes.name_of(pid)} for pid in stats.get("processes") or []]
         found["stats"] = {key: stats[key] for key in ("limits", "memory", "cpu", "io", "pids", "pressure", "events") if key in stats}
     if log_size and found.get("log"):
-        found["output"] = tail(found["log"], log_size)
+        found["output"] = lifecycle.output_of(seen, log_size)
     return found
 
 

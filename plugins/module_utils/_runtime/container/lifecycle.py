@@ -18,7 +18,7 @@ from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, config, groups, locks, state, steps
+from . import base, config, groups, locks, state, steps, units
 from .log import tail
 from .paths import Paths
 from .wire import to_json
@@ -67,15 +67,33 @@ def look(name: str, paths: Paths, host: Host) -> Seen:
     seen = Seen(name)
     seen.record = record = state.read(paths.state(name))
     seen.has_files = os.path.isdir(paths.own(name)) or os.path.isdir(steps.aside(paths.own(name)))
+    if record is None or units.ours(record):
+        spec = units.spec_of(name, paths) if host.systemd else None
+        if record is None and spec is not None:
+            # After a reboot: what systemd starts, or is told to start, is still known.
+            seen.record = record = {
+                "id": name,
+                "status": "stopped",
+                "pid": 0,
+                "created": "",
+                "unstarted": True,
+                "config": spec["config"],
+                "cgroup": groups.name_of(spec["config"]),
+            }
+            seen.resources = to_json(spec["resources"])
     if record is None:
         return seen
-    seen.resources = read_text(paths.state(name) + "/resources.json")
+    seen.resources = read_text(paths.state(name) + "/resources.json") or seen.resources
     group = str(record.get("cgroup") or "")
     seen.has_group = bool(group) and groups.exists(group, host)
     status, monitored = record["status"], state.is_alive(record.get("monitor"))
     alive = state.is_alive({"pid": int(record.get("pid") or 0), "start": int(record.get("start") or 0)})
     if record.get("damaged") or not group:
         seen.phase = "broken"
+    elif units.ours(record) and not (status == "running" and alive and monitored):
+        seen.phase = units.phase(name, record)
+        if seen.phase == "running":  # it came up meanwhile
+            return look(name, paths, host)
     elif status == "running" and alive and monitored:
         seen.phase = "paused" if is_frozen(host.hierarchy_of("freezer"), group) else "running"
     elif status == "running" and not alive and monitored:
@@ -106,6 +124,7 @@ class Lifecycle:
         self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
         self._log_sizes: dict[str, int] = {}  # before they were
         self._fingerprint = ""
+        self.persist: bool | None = True
 
     # What is desired
 
@@ -117,7 +136,7 @@ class Lifecycle:
         if options.get("command") is None:
             container = Container(name, wanted, None, {}, wait)
         else:
-            settings = config.parse(options, self.paths.log)
+            settings = config.parse(options, self.paths.log, self.host.systemd)
             resources = settings.pop("resources")
             if wait and settings["restart_policy"]["name"] not in ("no", "on-failure"):
                 raise InvalidInput("container %s: with restart_policy %s there is no end to wait for" % (name, settings["restart_policy"]["name"]))
@@ -165,11 +184,17 @@ class Lifecycle:
         elif container.wanted == "stopped":
             self._stop(container, work)
         elif seen.record is not None and self.made.get(container.name) == seen.record.get("created"):
-            work.standing.append(container)  # made by this call; that it may have ended since is not ours to mend
+            # Made by this call; that it may have ended since is not ours to mend. With its unit its group is gone, too.
+            if seen.phase in _LIVE or not units.ours(seen.record):
+                work.standing.append(container)
         elif seen.phase in _LIVE and not self.differences(container):
             self._adjust(container, work)
         else:
             self._make(container, work)
+
+    def _persists(self, container: Container) -> bool:
+        """Whether the container's unit is to be there after a reboot; a job is not, unless it was said."""
+        return not container.wait if self.persist is None else self.persist
 
     def differences(self, container: Container) -> list[str]:
         """What of the configuration is another than what the container was made from, and cannot be changed in place."""
@@ -178,6 +203,8 @@ class Lifecycle:
             return []
         held = record.get("config") or {}
         keys = [key for key in container.config if held.get(key) != container.config[key]]
+        if "supervisor" in held and "supervisor" not in container.config:
+            keys.append("supervisor")
         if _options_of(json.loads(container.seen.resources or "{}")) - _options_of(container.resources):
             keys.append("resources")  # lifting a limit that is not asked for any more: the group is made anew
         return keys
@@ -189,10 +216,19 @@ class Lifecycle:
     def _stop(self, container: Container, work: _Work) -> None:
         seen = container.seen
         if seen.phase in _LIVE and seen.record is not None:
-            self._thaw(seen, work)
-            work.first.append(steps.Stop(self.call, seen.record, seen.phase))
+            self._end_process(seen, work)
         elif seen.phase == "broken":
             self._remove(container, work)
+        if units.ours(seen.record):
+            work.files += units.not_at_boot(container.name)
+
+    def _end_process(self, seen: Seen, work: _Work) -> None:
+        """End what runs, by whoever supervises it."""
+        if seen.record is None:
+            return
+        self._thaw(seen, work)
+        stop = units.StopUnit if units.ours(seen.record) else steps.Stop
+        work.first.append(stop(self.call, seen.record, seen.phase))
 
     def _end(self, container: Container, work: _Work) -> None:
         """End what runs and remove its group, but keep the record."""
@@ -200,15 +236,19 @@ class Lifecycle:
         if seen.record is None:
             return
         if seen.phase in _LIVE or seen.phase == "broken":
-            self._thaw(seen, work)
-            work.first.append(steps.Stop(self.call, seen.record, seen.phase))
+            self._end_process(seen, work)
         group = seen.record.get("cgroup")
-        if group and seen.has_group:
+        if units.ours(seen.record):
+            if group and units.left_over(self.host, str(group)):
+                work.first.append(units.Sweep(self.host, str(group)))
+        elif group and seen.has_group:
             work.gone.append(str(group))
 
     def _remove(self, container: Container, work: _Work) -> None:
         seen, own = container.seen, self.paths.own(container.name)
         self._end(container, work)
+        if self.host.systemd:
+            work.files += units.removal(container.name, self.paths)
         for path in (own, steps.aside(own)):
             if os.path.isdir(path):
                 work.last.append(steps.Discard(path))
@@ -221,6 +261,8 @@ class Lifecycle:
         seen = container.seen
         work.standing.append(container)
         text = to_json(container.resources)
+        if container.config is not None and units.ours(container.config):
+            work.files += units.files(container.config, container.resources, True, self._persists(container), self.paths)
         if text != seen.resources:
             work.trial.append(steps.KeepResources(self.paths.state(container.name), seen.resources, text))
         if seen.record is not None and (seen.phase == "paused") != (container.wanted == "paused"):
@@ -237,7 +279,9 @@ class Lifecycle:
         own = self.paths.own(container.name)
         if anew:
             self._end(container, work)
-            if group.name not in work.gone and groups.exists(group.name, self.host):
+            if units.ours(seen.record) and not units.ours(settings):
+                work.files += units.removal(container.name, self.paths)
+            if not units.ours(settings) and group.name not in work.gone and groups.exists(group.name, self.host):
                 work.gone.append(group.name)
         record = self._record(container)
         held = (seen.record or {}).get("config") or {}
@@ -268,8 +312,15 @@ class Lifecycle:
             "wait": container.wait,
             **groups.places(group),
         }
-        work.starts.append(steps.Start(self.call, spec))
-        (work.fresh if anew else work.standing).append(container)
+        if units.ours(settings):
+            work.files += units.files(settings, container.resources, True, self._persists(container), self.paths)
+            work.by_unit.append(container)
+            work.bases[container.name] = record["base"]
+        else:
+            work.starts.append(steps.Start(self.call, spec))
+            (work.fresh if anew else work.standing).append(container)
+        if anew:
+            work.renewed.add(container.name)
         if container.wanted == "paused":
             work.trial_end.append(Freeze(self.host.hierarchy_of("freezer"), group.name, True, False))
 
@@ -313,7 +364,7 @@ class Lifecycle:
         fresh = [container.group for container in work.fresh if container.group is not None]
         removed = plan_groups(self.host, [groups.gone(name, self.host) for name in work.gone])
         plan.groups = plan_groups(self.host, standing)
-        plan.steps = [*work.first, *work.aside, *removed.steps, *work.reserve, *plan.groups.steps]
+        plan.steps = [*work.first, *work.aside, *removed.steps, *work.reserve, *units.reloaded(work.files), *plan.groups.steps]
         plan.warnings = list(plan.groups.warnings)
         steps_of: dict[str, list[Step]] = {container.name: [] for container in containers}
         if fresh:
@@ -325,6 +376,8 @@ class Lifecycle:
             made = plan_groups(host, renewed)
             plan.steps += _sorted_out(made.steps, host, {group.name: steps_of[container.name] for container, group in zip(work.fresh, renewed)})
             plan.warnings += made.warnings
+        if work.by_unit:
+            self._assemble_units(plan, work)
         # While one container starts, the groups and files of the next are made.
         for own in work.own:
             steps_of[own.config["name"]].append(own)
@@ -335,18 +388,36 @@ class Lifecycle:
             plan.steps.append(steps.Settle(self.call, [start.name for start in work.starts]))
         plan.steps += work.trial + work.trial_end + work.last
         plan.steps += [steps.Collect(self.call, name) for name in self._unused_bases(containers, work)]
-        plan.fresh = {container.name for container in work.fresh}
+        plan.fresh = set(work.renewed)
         return plan
 
     def _unused_bases(self, containers: list[Container], work: _Work) -> list[str]:
         """The bases of which the last user goes with this plan, or is made anew with another."""
-        begun = {start.name: str(start.spec["base_fingerprint"]) for start in work.starts}
+        begun = {**work.bases, **{start.name: str(start.spec["base_fingerprint"]) for start in work.starts}}
         leaving = [container for container in containers if container.wanted == "absent" or container.name in begun]
         if not any((container.seen.record or {}).get("base", "") != begun.get(container.name, "") for container in leaving):
             return []
         users = {**dict.fromkeys(container.name for container in leaving), **begun}
         used = {*users.values(), *(name for container, name in base.users(self.paths).items() if container not in users)}
         return [name for name in base.names(self.paths) if name not in used]
+
+    def _assemble_units(self, plan: ContainerPlan, work: _Work) -> None:
+        """Of containers that systemd starts: their private files, what their units will write, and one start for all."""
+        names = [container.name for container in work.by_unit]
+        host = groups.host_without(self.host, {container.group.name for container in work.by_unit if container.group is not None})
+        desired = []
+        for container in work.by_unit:
+            if container.config is not None:
+                group = groups.desired(container.config, container.resources, host)
+                group.awaited = True
+                desired.append(group)
+        made = plan_groups(host, desired)
+        plan.steps += [own for own in work.own if own.config["name"] in names]
+        work.own = [own for own in work.own if own.config["name"] not in names]
+        plan.needs_core = True
+        plan.steps.append(units.StartUnits(self.call, names, [group.name for group in desired]))
+        plan.steps += [units.ByUnit(step) for step in made.steps]
+        plan.warnings += made.warnings
 
     # Doing it
 
@@ -366,10 +437,16 @@ class Lifecycle:
                 if isinstance(step, steps.Start):
                     self.made[step.name] = step.spec["record"]["created"]
                     self._log_sizes[step.name] = step.log_size
+                elif isinstance(step, units.StartUnits):
+                    self.made.update((name, (state.read(self.paths.state(name)) or {}).get("created", "")) for name in step.containers)
 
     def wait(self, containers: list[Container]) -> None:
         """Wait until the jobs among these have ended."""
         waiting = {container.name for container in containers if container.wait and container.name in self.made} - set(self.call.ended)
+        for name in sorted(waiting):
+            if units.ours(state.read(self.paths.state(name))):
+                self.call.ended[name] = units.wait_for_end(name, self.paths)
+                waiting.discard(name)
         while waiting:
             message = self.call.helper().receive()
             if message is None:
@@ -386,6 +463,8 @@ class Lifecycle:
             return ""
         if os.path.exists(self.paths.state(container.name) + "/" + state.STOPPING):
             return ""  # it was stopped
+        if record.get("unstarted"):
+            return ""  # its unit was not started in this boot yet
         container.seen = seen
         policy = (record.get("config") or {}).get("restart_policy") or {}
         if policy.get("name", "no") not in ("no", "on-failure") or self.differences(container):
@@ -413,9 +492,16 @@ class Lifecycle:
             if plan.steps:
                 report["status"] = {"absent": "absent", "stopped": "stopped", "paused": "paused"}.get(container.wanted, "running")
             if container.wait and container.name in self.made:
-                report["output"] = tail(report.get("log") or "", _OUTPUT, self._log_sizes[container.name])
+                report["output"] = output_of(container.seen, _OUTPUT, self._log_sizes.get(container.name, 0))
             found.append(report)
         return found
+
+
+def output_of(seen: Seen, most: int, since: int = 0) -> str:
+    """The last bytes that a container wrote: of its log, or of what the journal has of its last run."""
+    record = seen.record or {}
+    path = ((record.get("config") or {}).get("log") or {}).get("path") or ""
+    return units.output(seen.name, str(record.get("invocation") or ""), most) if path == "journal" else tail(path, most, since)
 
 
 def describe(seen: Seen) -> dict[str, Any]:
@@ -445,6 +531,10 @@ class _Work:
         self.trial: list[Step] = []
         self.trial_end: list[Step] = []
         self.last: list[Step] = []
+        self.files: list[Step] = []
+        self.by_unit: list[Container] = []
+        self.bases: dict[str, str] = {}  # of those
+        self.renewed: set[str] = set()
         self.standing: list[Container] = []
         self.fresh: list[Container] = []
 

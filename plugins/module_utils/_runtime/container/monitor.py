@@ -297,11 +297,11 @@ class Supervisor:
                 watched.ended = False
                 self.start(watched)
 
-    def step(self) -> list[int]:
-        """Wait for something to happen and see to it; returns the descriptors that are not the loop's own."""
+    def step(self, most: int | None = None) -> list[int]:
+        """Wait for something to happen, `most` milliseconds, and see to it; returns the descriptors that are not the loop's own."""
         waiting = any(watched.start_at for watched in self.watched)
         others = []
-        for fd, _events in self.poll.poll(_LOOK if waiting else None):
+        for fd, _events in self.poll.poll(_LOOK if waiting else most):
             if fd == self.commit or fd in self.by_fd:
                 self.handle(fd)
             else:

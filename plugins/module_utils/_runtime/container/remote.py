@@ -10,7 +10,6 @@ import fcntl
 import os
 import select
 import socket
-import sys
 
 from .. import pack
 from ..errors import BulkheadError
@@ -22,8 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# Without runpy, which costs 3 ms, and without this process's own import path.
-_CODE = "import sys; sys.path.insert(0, sys.argv[1]); from %s.cli import main; sys.exit(main(sys.argv[2:]))" % pack.PACKAGE
 # How long a helper may take from its start to its first word.
 _PATIENCE = 30
 _BUFFER = 8 << 20
@@ -53,14 +50,12 @@ class Helper:
         # Out of the way of the one number that the helper expects.
         high = fcntl.fcntl(program, fcntl.F_DUPFD_CLOEXEC, CONTROL + 1)
         os.close(program)
-        arguments = [interpreter, "-I", "-S", "-c", _CODE, paths.core, "helper", str(os.getpid())]
+        arguments = [interpreter, "-I", "-S", "-c", seal.CODE, paths.core, "helper", str(os.getpid())]
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
         actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), CONTROL))
-        # A library that the interpreter finds by its own place would be sought beside the sealed one.
-        env = {"LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": os.path.join(sys.base_prefix, "lib")}
         try:
-            self.pid = os.posix_spawn("/proc/self/fd/%d" % high, arguments, env, file_actions=actions)
+            self.pid = os.posix_spawn("/proc/self/fd/%d" % high, arguments, seal.ENVIRONMENT, file_actions=actions)
         except OSError as error:
             raise BulkheadError.from_os("the helper that makes containers could not be started", error, target=interpreter) from None
         finally:

@@ -22,7 +22,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import read_text
 from ..plan import Step, apply
-from . import base, groups, state
+from . import base, groups, state, units
 from .log import size_of
 from .paths import Paths
 from .remote import Helper
@@ -355,8 +355,11 @@ class Forget(Step):
                 own = os.path.basename(self.log)
                 if name == own or (name.startswith(own + ".") and name[len(own) + 1 :].isdigit()):
                     os.unlink(self.call.paths.log + "/" + name)
+        config = (state.read(self.target) or {}).get("config") or {}
         _remove_state(self.target)
-        if self.group.startswith("bulkhead/"):
+        if config.get("supervisor") == "systemd":
+            units.stop_empty_slice(config, self.call.host)
+        if self.group.startswith("bulkhead/") or config.get("supervisor") == "systemd":  # which may have followed a monitor
             # The default parent goes with the last container; one that is in use, or not empty, refuses.
             for hierarchy in self.call.host.hierarchies:
                 try:

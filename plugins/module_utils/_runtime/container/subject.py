@@ -24,6 +24,7 @@ class Containers(Subject):
     kind = "container_run"
     plural = "containers"
     persist_default = None
+    common = ("supervisor",)
 
     def __init__(self) -> None:
         self.lifecycle = Lifecycle()
@@ -34,6 +35,7 @@ class Containers(Subject):
         return self.lifecycle.parse(options)
 
     def plan(self, objects: list[Container]) -> ContainerPlan:
+        self.lifecycle.persist = self.persist
         self.containers, self.last = objects, self.lifecycle.plan(objects)
         return self.last
 

@@ -93,6 +93,15 @@ def freeze(unit: str, frozen: bool) -> None:
     _run(["systemctl", "freeze" if frozen else "thaw", "--", unit], "%s could not be %s" % (unit, "frozen" if frozen else "thawed"))
 
 
+def journal(command: list[str]) -> str:
+    """What a journalctl(1) command prints, when everything that was said so far has got there; empty where there is no journal."""
+    try:
+        _run(["journalctl", "--sync"], "the journal could not be brought up to date")
+        return _run(command, "the journal could not be read")
+    except BulkheadError:
+        return ""
+
+
 def complaints(unit: str, since: float) -> str:
     """What systemd itself said about a unit in the journal since a moment (time.time()): warnings and worse, the last few."""
     command = ["journalctl", "-q", "-o", "cat", "-b", "-p", "warning", "-n", "3", "--since", "@%d" % since, "_PID=1", "UNIT=" + unit]
