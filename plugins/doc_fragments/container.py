@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 
+from ansible_collections.bulkhead.linux.plugins.doc_fragments.resctrl import SHARES as _SHARES
 from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import ModuleDocFragment as _Resources
 
 _OPTIONS = r"""
@@ -197,6 +198,7 @@ cgroup_parent:
   type: str
   default: bulkhead
 @RESOURCES@
+@RDT@
 restart_policy:
   description:
     - What happens when the container ends by itself. V(no), nothing; V(on-failure) or V(on-failure:N), it is started again after a status other than 0, at
@@ -277,7 +279,32 @@ def _resources() -> str:
     return head + textwrap.indent(textwrap.dedent(text), "    ")
 
 
-_ALL = _OPTIONS.replace("@RESOURCES@\n", _resources())
+def _rdt() -> str:
+    """What a class of cache and memory bandwidth may have, one level down, with references to them adjusted."""
+    text = re.sub(r"O\((mode|l3|shareable_bits)", r"O(rdt.\1", _SHARES).replace("O(mount_options.mba_mbps)", "C(mba_MBps)")
+    text = text.replace("RV(groups[].", "RV(containers[].rdt.")
+    head = (
+        "rdt:\n"
+        "  description:\n"
+        "    - The class of cache and memory bandwidth in which the container runs, with the options of M(bulkhead.linux.resctrl_schema).\n"
+        "      Its first process joins the class before it becomes the command.\n"
+        "    - What the class has is changed in place while the container runs; another class makes the container anew.\n"
+        "  type: dict\n"
+        "  suboptions:\n"
+        "    class:\n"
+        "      description:\n"
+        "        - A class to join. It must be there, or be given something here, and it stays when the container is removed.\n"
+        "        - Without this, the container has a class of its own under its own name, which is removed after it. Hardware has few classes.\n"
+        "      type: str\n"
+        "    monitor:\n"
+        "      description: Whether the container is counted by itself, in a monitoring group of the class under its own name.\n"
+        "      type: bool\n"
+        "      default: false\n"
+    )
+    return head + textwrap.indent(text.lstrip("\n"), "    ")
+
+
+_ALL = _OPTIONS.replace("@RESOURCES@\n", _resources()).replace("@RDT@\n", _rdt())
 
 
 class ModuleDocFragment:

@@ -65,6 +65,7 @@ mb:
     - How much memory bandwidth the class may use. V(80%) where the hardware counts in percent; V(2000MBps) or V(16GBps) where it counts in bytes, which it does
       when mounted with O(mount_options.mba_mbps), and on AMD; a plain number in the unit of the machine (on AMD 1/8 GB/s); V(max) for no limit.
     - The kernel rounds a percentage up to a step of the hardware, often to a multiple of ten. That is reported under RV(groups[].rounded) and is no change.
+    - A list of values is for machines that count in different units; the first that the machine can express counts, as in C([80%, 16GBps]).
     - One value for every domain, or a dictionary of values by id, as for O(l3).
   type: raw
 smba:
@@ -110,9 +111,10 @@ tasks:
   elements: int
 cgroup:
   description:
-    - A control group, as a path relative to the root of its hierarchy. All of its threads are moved into the class, with those of the groups below it; they are
-      looked at again until none is left outside. What starts in the control group later is moved by the next run.
-  type: str
+    - Control groups, as paths relative to the root of their hierarchy. All of their threads are moved into the class, with those of the groups below them; they
+      are looked at again until none is left outside. What starts in a control group later is moved by the next run.
+  type: list
+  elements: str
 """
 
 _REST = """
@@ -138,8 +140,9 @@ monitor_groups:
       type: list
       elements: int
     cgroup:
-      description: A control group all of whose threads are counted here, as in O(cgroup). They are moved into the class first.
-      type: str
+      description: Control groups all of whose threads are counted here, as in O(cgroup). They are moved into the class first.
+      type: list
+      elements: str
 mount_options:
   description:
     - Options of the file system. It is mounted on C(/sys/fs/resctrl) when it is not mounted yet.
@@ -157,6 +160,14 @@ mount_options:
     mba_mbps:
       description: Memory bandwidth in MiB/s, kept by a control loop in the kernel. Kernel name C(mba_MBps).
       type: bool
+unsupported:
+  description:
+    - What to do with a resource that this machine cannot divide, a value in a unit that it does not count in, a share that is less than one way of it, and
+      exclusiveness where there is no cache to have. V(leave_out) leaves it out and reports it under RV(groups[].left_out).
+    - What does not fit beside other classes is refused all the same.
+  type: str
+  choices: [refuse, leave_out]
+  default: refuse
 force:
   description:
     - Change or remove a group that this collection has not made. Without it, groups of others can only be joined, with O(tasks) and O(cgroup).

@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ._cgroup_options import RESOURCES
+from ._resctrl_options import SHARES
 
 _TEXTS: dict[str, t.Any] = {"type": "list", "elements": "str"}
 
@@ -61,6 +62,7 @@ CONTAINER: dict[str, t.Any] = {
     "oom_score_adj": {"type": "int"},
     "cgroup_parent": {"type": "str", "default": "bulkhead"},
     "resources": {"type": "dict", "options": RESOURCES},
+    "rdt": {"type": "dict", "options": {"class": {"type": "str"}, "monitor": {"type": "bool", "default": False}, **SHARES}},
     "restart_policy": {"type": "raw", "default": "no"},
     "supervisor": {"type": "str", "choices": ["auto", "systemd", "builtin"]},
     "log": {

@@ -22,7 +22,7 @@ SHARES: dict[str, t.Any] = {
 _MEMBERS: dict[str, t.Any] = {
     "cpus": {"type": "str"},
     "tasks": {"type": "list", "elements": "int"},
-    "cgroup": {"type": "str"},
+    "cgroup": {"type": "list", "elements": "str"},
 }
 
 GROUP: dict[str, t.Any] = {
@@ -40,5 +40,6 @@ GROUP: dict[str, t.Any] = {
         },
     },
     "mount_options": {"type": "dict", "options": {"cdp": {"type": "bool"}, "cdpl2": {"type": "bool"}, "mba_mbps": {"type": "bool"}}},
+    "unsupported": {"type": "str", "choices": ["refuse", "leave_out"], "default": "refuse"},
     "force": {"type": "bool", "default": False},
 }

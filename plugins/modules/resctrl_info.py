@@ -72,6 +72,10 @@ host:
       description: Whether the file system is mounted. Of what follows, only the entries up to RV(host.kernel_config) are there when it is not.
       type: bool
       returned: success
+    available:
+      description: Whether it is mounted or could be.
+      type: bool
+      returned: success
     path:
       description: Where; empty when it is not.
       type: str

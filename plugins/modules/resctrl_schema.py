@@ -162,6 +162,11 @@ groups:
       type: dict
       returned: when O(groups[].state=present)
       sample: {COS1: ["L3:0=1f"]}
+    left_out:
+      description: What this machine cannot do, by option, and why.
+      type: dict
+      returned: when O(groups[].unsupported=leave_out)
+      sample: {mb: "group gold: mb: 80% is a percentage, and MB is counted in 1/8 GB/s on this machine"}
     tasks_go:
       description: Where its tasks and CPUs go, when it is removed; empty when it had none.
       type: str

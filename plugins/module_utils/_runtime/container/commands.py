@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..cgroup.host import Host
 from ..errors import BulkheadError, InvalidInput
-from . import config, execute, groups, lifecycle
+from . import classes, config, execute, groups, lifecycle
 from .paths import Paths
 from .remote import Helper
 
@@ -50,6 +50,7 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
         "start": seen.record["start"],
         "v1": v1,
         "v2": places["v2"],
+        "classes": classes.files(held.get("rdt"), held["name"]),
         "config": wanted,
         "stdin": text.encode() if text is not None else None,
         "detach": bool(options.get("detach")),

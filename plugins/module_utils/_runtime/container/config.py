@@ -20,6 +20,7 @@ from .. import units
 from ..cgroup.group import check_name
 from ..desired import without_none
 from ..errors import BulkheadError, InvalidInput
+from . import classes
 from .mounts import ATTRIBUTES, CLEARING
 from .process import CAPABILITIES, RLIMITS, parse_id
 
@@ -358,6 +359,9 @@ def _parse(name: str, options: dict[str, Any], log_directory: str) -> dict[str, 
         raise InvalidInput("network.mode: %r is neither none nor host" % network)
     devices, rules = parse_devices(options.get("devices"))
     resources = without_none(options.get("resources") or {})
+    rdt, shares = classes.parse(options.get("rdt"), name)
+    if shares:
+        resources["rdt"] = shares
     resources["devices"] = DEVICE_RULES + rules + list(resources.get("devices") or [])
     log = options.get("log") or {}
     path = log.get("path")
@@ -387,6 +391,7 @@ def _parse(name: str, options: dict[str, Any], log_directory: str) -> dict[str, 
         "oom_score_adj": None if score is None else int(score),
         "cgroup_parent": check_name(options.get("cgroup_parent") or "bulkhead"),
         "resources": resources,
+        "rdt": rdt,
         "restart_policy": parse_policy(options.get("restart_policy")),
         "log": {
             "path": "" if path == "none" else parse_path(path, "log.path") if path else "%s/%s.log" % (log_directory, name),

@@ -81,7 +81,7 @@ class Commands:
                 raise BulkheadError("the container's first process is gone")
             progress.doing("opening the control groups", "")
             groups = []
-            for path in [path + "/tasks" for path in request["v1"]] + ([request["v2"] + "/cgroup.procs"] if request["v2"] else []):
+            for path in [path + "/tasks" for path in request["v1"]] + request["classes"] + ([request["v2"] + "/cgroup.procs"] if request["v2"] else []):
                 groups.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
             inherited += groups
             errors, errors_in = os.pipe2(os.O_CLOEXEC)

@@ -135,8 +135,8 @@ def _prepare(spec: dict[str, Any], output: int, errors: int, privileges: process
     progress.doing("joining the control groups", spec["group"])
     # A lone thread that writes 0 to "tasks" moves itself without the lock that every fork on the machine takes to write
     # a process id to "cgroup.procs" (cgroup_procs_write_start(), kernel/cgroup/cgroup.c).
-    for path in spec["v1"]:
-        group = os.open(path + "/tasks", os.O_WRONLY | os.O_CLOEXEC)
+    for path in [path + "/tasks" for path in spec["v1"]] + spec.get("classes", []):
+        group = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         os.write(group, b"0")
         os.close(group)
     progress.doing("making the namespaces", "")

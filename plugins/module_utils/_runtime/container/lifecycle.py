@@ -18,7 +18,7 @@ from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, config, groups, locks, state, steps, units
+from . import base, classes, config, groups, locks, state, steps, units
 from .log import tail
 from .paths import Paths
 from .wire import to_json
@@ -121,6 +121,7 @@ class Lifecycle:
         self.paths = paths or Paths()
         self.host = Host.observe()
         self.call = steps.Call(self.paths, self.host)
+        self.classes = classes.Classes()
         self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
         self._log_sizes: dict[str, int] = {}  # before they were
         self._fingerprint = ""
@@ -255,6 +256,15 @@ class Lifecycle:
         if seen.record is not None:
             log = str(((seen.record.get("config") or {}).get("log") or {}).get("path") or "")
             work.last.append(steps.Forget(self.call, container.name, str(seen.record.get("cgroup") or ""), log, seen.phase))
+            self._remove_class(seen.record, None, work)
+
+    def _remove_class(self, record: dict[str, Any] | None, settings: dict[str, Any] | None, work: _Work) -> None:
+        """The class that was a container's own goes after it, unless the container that takes its place has the same."""
+        held = ((record or {}).get("config") or {}).get("rdt") or {}
+        if held.get("own") and held["class"] != ((settings or {}).get("rdt") or {}).get("class"):
+            removal = classes.RemoveClass(self.classes, held["class"])
+            if removal.there():
+                work.last.append(removal)
 
     def _adjust(self, container: Container, work: _Work) -> None:
         """A container that runs as it should: its resources, and whether it is paused."""
@@ -308,10 +318,12 @@ class Lifecycle:
             "base_fingerprint": record["base"],
             "views": base.views() if settings["rootfs"] == "host" else [],
             "state": self.paths.state(container.name),
+            "classes": classes.files(settings["rdt"], container.name),
             "record": record,
             "wait": container.wait,
             **groups.places(group),
         }
+        self._remove_class(seen.record, settings, work)
         if units.ours(settings):
             work.files += units.files(settings, container.resources, True, self._persists(container), self.paths)
             work.by_unit.append(container)
@@ -376,6 +388,15 @@ class Lifecycle:
             made = plan_groups(host, renewed)
             plan.steps += _sorted_out(made.steps, host, {group.name: steps_of[container.name] for container, group in zip(work.fresh, renewed)})
             plan.warnings += made.warnings
+        plan.steps += self.classes.plan(
+            [
+                (container.config["rdt"], container.resources.get("rdt") or {}, groups.name_of(container.config))
+                for container in work.standing + work.fresh + work.by_unit
+                if container.config is not None and container.config.get("rdt")
+            ]
+        )
+        if self.classes.plan_made is not None:
+            plan.warnings += self.classes.plan_made.warnings
         if work.by_unit:
             self._assemble_units(plan, work)
         # While one container starts, the groups and files of the next are made.
@@ -428,11 +449,14 @@ class Lifecycle:
             before = [(container.seen.record or {}).get("created") for container in containers], [container.seen.phase for container in containers]
             for container in containers:
                 container.seen = look(container.name, self.paths, self.host)
-            if before != ([(container.seen.record or {}).get("created") for container in containers], [container.seen.phase for container in containers]):
+            stale = not self.classes.lock()
+            now = [(container.seen.record or {}).get("created") for container in containers], [container.seen.phase for container in containers]
+            if stale or before != now:
                 again = self.plan(containers)
                 others = [step for step in plan.steps if step not in mine.steps]
                 plan.steps[:] = again.steps + others
             apply_plan(plan)
+            self.classes.finish()
             for step in plan.steps:
                 if isinstance(step, steps.Start):
                     self.made[step.name] = step.spec["record"]["created"]
@@ -473,8 +497,9 @@ class Lifecycle:
         return "it ended by itself, with status %s, and its restart policy leaves it so" % ended.get("code", "unknown")
 
     def finish(self) -> None:
-        """Let go of the helper."""
+        """Let go of the helper and of the lock on the classes."""
         self.call.abandon()
+        self.classes.finish()
 
     # What is returned
 
@@ -491,6 +516,9 @@ class Lifecycle:
             report.update({"name": container.name, "state": container.wanted, **describe(container.seen)})
             if plan.steps:
                 report["status"] = {"absent": "absent", "stopped": "stopped", "paused": "paused"}.get(container.wanted, "running")
+            rdt = self.classes.report((container.config or {}).get("rdt"))
+            if rdt is not None:
+                report["rdt"] = rdt
             if container.wait and container.name in self.made:
                 report["output"] = output_of(container.seen, _OUTPUT, self._log_sizes.get(container.name, 0))
             found.append(report)

@@ -27,7 +27,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import Tree, read_text
 from ..plan import apply
-from . import base, groups, helper, launch, monitor, state
+from . import base, classes, groups, helper, launch, monitor, state
 from .log import Log
 from .paths import Paths
 from .wire import to_json
@@ -241,6 +241,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
     if host.v2 is not None:
         _step_aside(host.v2.tree, group.boundary + "/" + OWN_GROUP)
     apply(plan_groups(host, [group]))
+    classes.make_again(config, resources)
     own = config["rootfs"] == "host"
     if own and not os.path.isdir(paths.own(config["name"]) + "/upper"):
         raise BulkheadError("the container's private files are gone", target=paths.own(config["name"]), hint="make the container again, with container_run")
@@ -258,6 +259,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
         "state": directory,
         "record": record,
         "wait": False,
+        "classes": classes.files(config.get("rdt"), config["name"]),
         "thaw": (freezer.tree.full(group.name + "/" + frozen[0]), frozen[1]),
         **groups.places(group),
     }

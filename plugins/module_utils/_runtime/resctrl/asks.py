@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 0xFFFFFFFF  # kstrtou32(), ctrlmondata.c
 _MB_IN_AN_EIGHTH = 128
+_FITTING = {("percent", PERCENT), ("mbps", MBPS), ("mbps", EIGHTHS)}
 _WORDS_FOR_ALL = ("max", "unlimited")
 # The kernel's MBps are MiB/s (resctrl.rst, "mba_MBps").
 _RATES = {unit: factor for prefix, factor in (("M", 1), ("G", 1024)) for unit in (prefix + "Bps", prefix + "B/s", prefix + "iBps", prefix + "iB/s")}
@@ -39,7 +40,7 @@ _RATES = {unit: factor for prefix, factor in (("M", 1), ("G", 1024)) for unit in
 class Ask:
     """kind: mask, ways, percent, number, mbps or max. numerator/denominator: of the percentage. asked: as the user wrote it."""
 
-    __slots__ = ("asked", "denominator", "kind", "number", "what")
+    __slots__ = ("alternatives", "asked", "denominator", "kind", "number", "what")
 
     def __init__(self, kind: str, number: int, asked: Any, what: str, denominator: int = 1) -> None:
         self.kind = kind
@@ -47,6 +48,17 @@ class Ask:
         self.denominator = denominator
         self.asked = asked
         self.what = what
+        self.alternatives: list[Ask] = []  # for machines that count otherwise
+
+    @classmethod
+    def of_option_or_list(cls, resource: str, value: Any, what: str) -> Ask:
+        """The value of an option that may be a list: the first value that the machine can express counts."""
+        if not isinstance(value, list) or schemata.is_cache(resource) or not value:
+            return cls.of_option(resource, value, what)
+        first, *others = [cls.of_option(resource, each, what) for each in value]
+        first.alternatives = others
+        first.asked = value
+        return first
 
     @classmethod
     def of_line(cls, resource: str, text: str) -> Ask:
@@ -133,6 +145,9 @@ class Ask:
 
     def bandwidth_of(self, resource: Bandwidth) -> int:
         """The number to be written. Raises InvalidInput for what the kernel would refuse, and for what would mean something else."""
+        for alternative in self.alternatives:
+            if (alternative.kind, resource.unit) in _FITTING and (self.kind, resource.unit) not in _FITTING:
+                return alternative.bandwidth_of(resource)
         if self.kind == "max" or (self.kind == "percent" and self.number == 100 * self.denominator):
             unlimited = resource.unlimited
             if unlimited is None:

@@ -40,12 +40,13 @@ DEFAULT = "the default group"
 class Monitor:
     """One monitoring group of a class, as it is desired."""
 
-    def __init__(self, name: str, present: bool, tasks: list[int], cgroup: str, cpus: frozenset[int] | None) -> None:
+    def __init__(self, name: str, present: bool, tasks: list[int], cgroups: list[str], cpus: frozenset[int] | None) -> None:
         self.name = name
         self.present = present
         self.tasks = tasks
-        self.cgroup = cgroup
+        self.cgroups = cgroups
         self.cgroup_may_be_missing = False
+        self.members: list[str] = []  # control groups whose threads belong here too, once they are there
         self.cpus = cpus
 
 
@@ -67,11 +68,13 @@ class Group:
         self.cpus: frozenset[int] | None = None
         self.tasks: list[int] = []
         self.threads: frozenset[int] = frozenset()  # such as were in it before it was destroyed and made anew
-        self.cgroup = ""
+        self.cgroups: list[str] = []
         self.cgroup_may_be_missing = False
+        self.members: list[str] = []  # control groups whose threads belong here too, once they are there
         self.monitors: list[Monitor] = []
         self.mount_options: dict[str, bool] = {}
         self.force = False
+        self.leaves_out = False  # what the machine cannot do, instead of refusing it
 
     @property
     def called(self) -> str:
@@ -136,7 +139,7 @@ def _parse_asks(group: Group, options: dict[str, Any]) -> None:
             what = option if domain == "all" else "%s of domain %s" % (option, domain)
             if value is None:
                 continue
-            group.asks[resource][_domain(domain, option)] = Ask.of_option(resource, value, what)
+            group.asks[resource][_domain(domain, option)] = Ask.of_option_or_list(resource, value, what)
         if not group.asks[resource]:
             raise InvalidInput("%s is empty" % option, hint="leave the option out to keep what the kernel holds")
     if "L3" in group.asks and ("L3CODE" in group.asks or "L3DATA" in group.asks):
@@ -163,11 +166,12 @@ def _parse_rest(group: Group, options: dict[str, Any]) -> None:
     if shareable not in (None, "allow", "avoid"):
         raise InvalidInput("shareable_bits: %r is neither allow nor avoid" % shareable)
     group.shareable_bits = shareable != "avoid"
+    group.leaves_out = options.get("unsupported") == "leave_out"
     group.cpus = parse_cpus(options.get("cpus"), "cpus")
     if group.cpus is not None and not group.name:
         raise InvalidInput("its CPUs are those that no other group has", hint="take CPUs back from another group by giving that one fewer, or 'none'")
     group.tasks = parse_tasks(options.get("tasks"), "tasks")
-    group.cgroup = parse_cgroup(options.get("cgroup"), "cgroup")
+    group.cgroups = parse_cgroups(options.get("cgroup"), "cgroup")
     seen = set()
     for entry in options.get("monitor_groups") or []:
         entry = {"name": entry} if isinstance(entry, str) else entry
@@ -184,7 +188,7 @@ def _parse_rest(group: Group, options: dict[str, Any]) -> None:
                 name,
                 (entry.get("state") or "present") != "absent",
                 parse_tasks(entry.get("tasks"), where + "tasks"),
-                parse_cgroup(entry.get("cgroup"), where + "cgroup"),
+                parse_cgroups(entry.get("cgroup"), where + "cgroup"),
                 parse_cpus(entry.get("cpus"), where + "cpus"),
             )
         )
@@ -216,13 +220,14 @@ def parse_tasks(value: object, what: str) -> list[int]:
     return found
 
 
-def parse_cgroup(value: object, what: str) -> str:
-    """The name of a control group relative to the root of its hierarchy."""
-    if value is None:
-        return ""
-    text = str(value)
-    if not text.strip("/"):
-        raise InvalidInput("%s is empty" % what)
-    if text.startswith("/") or any(part in ("", ".", "..") for part in text.split("/")):
-        raise InvalidInput("%s: %r is not a path relative to the root of the hierarchy" % (what, text))
-    return text
+def parse_cgroups(value: object, what: str) -> list[str]:
+    """Names of control groups relative to the root of their hierarchy, one or several."""
+    found = []
+    for each in value if isinstance(value, (list, tuple)) else [] if value is None else [value]:
+        text = str(each)
+        if not text.strip("/"):
+            raise InvalidInput("%s is empty" % what)
+        if text.startswith("/") or any(part in ("", ".", "..") for part in text.split("/")):
+            raise InvalidInput("%s: %r is not a path relative to the root of the hierarchy" % (what, text))
+        found.append(text)
+    return found

@@ -73,6 +73,7 @@ def _machine(mounted: mounting.Mounted | None) -> dict[str, Any]:
     reason, hint = ("", "") if mounted else mounting.why_not()
     return {
         "mounted": mounted is not None,
+        "available": mounted is not None or reason == mounting.NOT_MOUNTED,
         "path": mounted.path if mounted else "",
         "options": sorted(mounted.options) if mounted else [],
         "reason": reason,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PLACE = "/sys/fs/resctrl"
 _FLAGS = ("rdt_a", "cat_l3", "cat_l2", "cdp_l3", "cdp_l2", "cqm_llc", "cqm_occup_llc", "cqm_mbm_total", "cqm_mbm_local", "mba")
+NOT_MOUNTED = "resctrl is not mounted"
 _BUSY_PATIENCE = 2.0
 _LOCK_PATIENCE = 10.0
 
@@ -91,7 +92,7 @@ def why_not() -> tuple[str, str]:
     switched_off = next((argument for argument in arguments if argument.startswith("rdt=") and "!" in argument), "")
     known = "resctrl" in (read_text("/proc/filesystems") or "").split()
     if known and os.path.isdir(PLACE):
-        return "resctrl is not mounted", "mount it: mount -t resctrl resctrl %s, or have resctrl_schema do it" % PLACE
+        return NOT_MOUNTED, "mount it: mount -t resctrl resctrl %s, or have resctrl_schema do it" % PLACE
     if switched_off:
         return "resctrl is switched off by the kernel's argument %s" % switched_off, "boot without it"
     if not flags:

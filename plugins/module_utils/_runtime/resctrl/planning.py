@@ -472,12 +472,13 @@ class _Planner:
 
     def _places(self, members: Group | Monitor, called: str) -> list[str]:
         """Where the control group is whose threads are meant; nowhere when none is meant."""
-        if not members.cgroup:
-            return []
-        places = tasks.directories(members.cgroup, "%s: cgroup" % called, members.cgroup_may_be_missing)
-        if not places:
-            self.warnings.append("%s: there is no control group %s yet" % (called, members.cgroup))
-        return places
+        found = [place for name in members.members for place in tasks.directories(name, called, True)]
+        for cgroup in members.cgroups:
+            places = tasks.directories(cgroup, "%s: cgroup" % called, members.cgroup_may_be_missing)
+            if not places:
+                self.warnings.append("%s: there is no control group %s yet" % (called, cgroup))
+            found += places
+        return found
 
     def _tasks(self, name: str, numbers: list[int], places: list[str], exactly: frozenset[int] = frozenset()) -> None:
         """exactly: threads that are meant by themselves, and may be gone."""
@@ -508,7 +509,7 @@ class _Planner:
     def _monitor_tasks(self, group: Group, monitor: Monitor, path: str) -> None:
         """Tasks of a monitoring group are of its class first: the kernel does not move a task from one class into a monitoring group of another."""
         called = "%s: monitor_groups %s" % (group.called, monitor.name)
-        if not monitor.tasks and not monitor.cgroup:
+        if not (monitor.tasks or monitor.cgroups or monitor.members):
             return
         places = self._places(monitor, called)
         self._tasks(group.name, monitor.tasks, places)

@@ -53,11 +53,15 @@ def _report_one(group: Group, last: GroupPlan) -> dict[str, Any]:
     facts["effective"] = effective
     facts["rounded"] = sorted({_option_of(resource, group) for resource in rounded})
     if group.mode is not None:
-        facts["asked"]["mode"] = facts["effective"]["mode"] = group.mode
+        facts["asked"]["mode"] = group.mode
+        if "mode" not in wanted.left_out:
+            facts["effective"]["mode"] = group.mode
     if group.cpus is not None:
         facts["asked"]["cpus"] = facts["effective"]["cpus"] = units.format_list(group.cpus)
         if holds:
             facts["effective"]["cpus"] = units.format_list(last.seen.cpus(group.name))
+    if group.leaves_out:
+        facts["left_out"] = {_OPTIONS.get(resource, resource.lower()): why for resource, why in wanted.left_out.items()}
     facts["overlaps"] = last.overlaps.get(group.name, {})
     return facts
 

@@ -80,7 +80,8 @@ class Schemata(Subject):
 
     def plan(self, objects: list[Group]) -> GroupPlan:
         self._planned = objects
-        plan = self._plan_all(objects)
+        # What is left out is so on this machine as it is mounted; the next plan judges anew.
+        plan = self._plan_all([_copy(group) if group.leaves_out else group for group in objects])
         self._steps = list(plan.steps)
         return plan
 
@@ -110,7 +111,7 @@ class Schemata(Subject):
         if not any(group.present for group in objects):
             nothing = Hardware([], [])
             return self._plan(nothing, Fresh(Tree(mounting.PLACE), nothing, {}), objects, [])
-        if mounting.why_not()[0] != "resctrl is not mounted":
+        if mounting.why_not()[0] != mounting.NOT_MOUNTED:
             raise mounting.absent()
         wanted = frozenset(option for option, on in options.items() if on)
         with_file = mounting.probe(wanted)
@@ -162,7 +163,7 @@ class Schemata(Subject):
 
     def apply(self, the_plan: Plan) -> None:
         """Do the plan under the exclusive lock; what changed while it was waited for is planned anew."""
-        if self._tree and self._locked == "shared" and not self._lock(self._tree, True):
+        if not self.lock():
             ours = set(map(id, self._steps))
             at = next((number for number, step in enumerate(the_plan.steps) if id(step) in ours), len(the_plan.steps))
             others = [step for step in the_plan.steps if id(step) not in ours]
@@ -175,6 +176,10 @@ class Schemata(Subject):
             self._mounted = self._hardware = None
             if self._tree:
                 self._tree.close()
+
+    def lock(self) -> bool:
+        """Lock for changing; False when it had to be waited for, so that what was planned may be stale."""
+        return self._tree is None or self._locked != "shared" or self._lock(self._tree, True)
 
     def report(self, objects: list[Group], last: Any) -> list[dict[str, Any]]:
         self.finish()
@@ -211,6 +216,13 @@ def _options_asked(groups: list[Group]) -> tuple[dict[str, bool], bool]:
     return options, forced
 
 
+def _copy(group: Group) -> Group:
+    """A group of which asks may be dropped."""
+    group = copy.copy(group)
+    group.asks = dict(group.asks)
+    return group
+
+
 def _with_lasting(group: Group, lasting: dict[str, Any] | None) -> Group:
     """The group with the options that were kept and are not given now."""
     if not lasting or not group.present:
@@ -222,7 +234,7 @@ def _as_it_was(held: Kept, facts: Facts, now: Hardware, then: Hardware) -> Group
     """A group of which only the kernel and the facts tell what it was asked for: as many ways, and the same bandwidth where the unit is the same."""
     group = Group(held.name)
     group.mode = held.mode if held.mode in MODES else None
-    group.monitors = [Monitor(name, True, [], "", cpus or None) for name, (cpus, _tasks) in held.monitors.items()]
+    group.monitors = [Monitor(name, True, [], [], cpus or None) for name, (cpus, _tasks) in held.monitors.items()]
     for (resource, domain), value in held.cells.items():
         placed, pair = facts.placed(held.name, (resource, domain)), facts.asked(held.name, (resource, domain))
         if placed:

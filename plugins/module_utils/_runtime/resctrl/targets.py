@@ -36,6 +36,7 @@ class Wanted:
         self.auto: Cells = {}
         self.rounded: set[str] = set()
         self.offline: list[str] = []
+        self.left_out: dict[str, str] = {}  # {resource, or mode: why}, of what the machine cannot do
 
 
 def asks_of(group: Group, hardware: Hardware, seen: Observation, facts: Facts) -> tuple[dict[Cell, Ask], list[str]]:
@@ -104,6 +105,8 @@ class Targets:
         errors = []
         for name, group in self.groups.items():
             try:
+                if group.leaves_out:
+                    self._leave_out(group)
                 self.asks[name], self.wanted[name].offline = asks_of(group, self.hardware, self.seen, self.facts)
                 self._bandwidths(name)
                 self._check_exclusive(group)
@@ -122,6 +125,29 @@ class Targets:
             raise errors[0]
         if texts:
             raise InvalidInput("nothing was changed, because of %d mistakes: %s" % (len(texts), "; ".join(texts)))
+
+    def _leave_out(self, group: Group) -> None:
+        """Drop what this hardware cannot give to anybody, and say why. What does not fit beside others is refused all the same."""
+        left = self.wanted[group.name].left_out
+        alone = Group(group.name)
+        for resource in list(group.asks):
+            alone.asks = {resource: group.asks[resource]}
+            try:
+                for cell, ask in asks_of(alone, self.hardware, self.seen, self.facts)[0].items():
+                    one = self.hardware.resources[cell[0]]
+                    if isinstance(one, Cache):
+                        ask.mask_of(one) if ask.kind == "mask" else ask.ways_of(one)
+                    else:
+                        ask.bandwidth_of(one)
+            except InvalidInput as error:
+                left[resource] = str(error)
+                del group.asks[resource]
+        if group.mode == EXCLUSIVE:
+            asked = {schemata.level_of(resource) for resource in group.asks}
+            missing = [level for level in self.hardware.levels if level not in asked]
+            if missing or not self.hardware.caches:
+                left["mode"] = "nothing is said of %s, which can be divided too" % ", ".join(missing) if missing else "no cache can be divided here"
+                group.mode = None
 
     def _masks_everywhere(self, level: str) -> list[InvalidInput]:
         """One cache in all of its domains; what is wrong in several of them is told once."""

@@ -1,0 +1,176 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The classes of cache and memory bandwidth of containers, through the room of resctrl.
+
+A container joins a class that is named, or has one of its own under its own name, which is made before it and removed after
+it. Its first process moves itself into the class before it becomes the command, so that everything it starts is born there;
+what is found outside later is moved.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import BulkheadError, InvalidInput
+from ..plan import Plan, Step
+from ..plan import apply as apply_plan
+from ..resctrl import mounting
+from ..resctrl.group import Group, Monitor, check_name
+from ..resctrl.planning import GroupPlan
+from ..resctrl.report import report as report_classes
+from ..resctrl.subject import Schemata
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def parse(options: dict[str, Any] | None, name: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """(what the container is made from, what can be changed while it runs) of the option rdt. Raises InvalidInput."""
+    if options is None:
+        return None, {}
+    given = {key: value for key, value in options.items() if value is not None and key not in ("class", "monitor")}
+    if given.get("shareable_bits") == "allow":
+        del given["shareable_bits"]
+    asked = options.get("class")
+    called = check_name(asked if asked is not None else name, "rdt.class")
+    if not called:
+        raise InvalidInput("rdt.class is empty", hint="without rdt, a container is in the class of whoever starts it, most often the default group")
+    if asked is None and not given:
+        raise InvalidInput("rdt asks for nothing", hint="give the class to join, or what a class of its own shall have")
+    return {"class": called, "own": asked is None, "monitor": bool(options.get("monitor"))}, given
+
+
+def from_oci(rdt: dict[str, Any]) -> dict[str, Any]:
+    """The option rdt from linux.intelRdt of the OCI runtime specification, config-linux.md.
+
+    closID names the class; without it the class is the container's own. l3CacheSchema and memBwSchema are single lines, schemata a
+    list of them; enableMonitoring makes a monitoring group of the container's own.
+    """
+    lines = [str(rdt[key]) for key in ("l3CacheSchema", "memBwSchema") if rdt.get(key)]
+    # A line of memory bandwidth in l3CacheSchema is left out, as the specification says: it has a field of its own.
+    lines = [line for text in lines for line in text.splitlines() if line.strip()]
+    if rdt.get("memBwSchema"):
+        lines = [line for line in lines if not line.strip().startswith("MB:") or line in str(rdt["memBwSchema"]).splitlines()]
+    lines += [str(line) for line in rdt.get("schemata") or []]
+    options: dict[str, Any] = {"schemata": lines or None, "monitor": bool(rdt.get("enableMonitoring") or rdt.get("enableCMT") or rdt.get("enableMBM"))}
+    if rdt.get("closID"):
+        options["class"] = str(rdt["closID"])
+    return options
+
+
+def files(settings: dict[str, Any] | None, name: str) -> list[str]:
+    """The files to which a process writes itself to be where the container is."""
+    if not settings:
+        return []
+    mounted = mounting.find()
+    base = "%s/%s" % (mounted.path if mounted else mounting.PLACE, settings["class"])
+    return [base + "/tasks", *(["%s/mon_groups/%s/tasks" % (base, name)] if settings["monitor"] else [])]
+
+
+def make_again(config: dict[str, Any], resources: dict[str, Any]) -> None:
+    """Make the class of a container that is started without a module, where it is gone, as after a reboot.
+
+    One that is there is let be: whoever starts the container may be changing it, and holds the lock.
+    """
+    settings = config.get("rdt")
+    if not settings or all(os.path.exists(path) for path in files(settings, config["name"])):
+        return
+    subject = Classes()
+    try:
+        steps = subject.plan([(settings, resources.get("rdt") or {}, "%s/%s" % (config["cgroup_parent"], config["name"]))])
+        subject.lock()
+        apply_plan(_plan_of(steps))
+    finally:
+        subject.finish()
+
+
+def _plan_of(steps: list[Step]) -> Plan:
+    plan = Plan()
+    plan.steps = steps
+    return plan
+
+
+class Classes:
+    """The classes that the containers of one call need."""
+
+    def __init__(self) -> None:
+        self._subject: Schemata | None = None
+        self.plan_made: GroupPlan | None = None
+        self._groups: dict[str, Group] = {}
+
+    def plan(self, wanted: list[tuple[dict[str, Any], dict[str, Any], str]]) -> list[Step]:
+        """The steps that are missing. wanted: (settings, what it shall have, control group) of each container with a class."""
+        self._groups = {}
+        shares: dict[str, dict[str, Any]] = {}
+        if not wanted:
+            return []
+        subject = self._subject = self._subject or Schemata()
+        for settings, given, cgroup in wanted:
+            name, container = settings["class"], cgroup.rpartition("/")[2]
+            if shares.get(name) and given and shares[name] != given:
+                raise InvalidInput("container %s: rdt: another container of this call gives the class %s other shares" % (container, name))
+            shares[name] = shares.get(name) or given
+            group = self._groups.get(name)
+            if group is None or (given and not group.resizes):
+                parsed = subject.parse({**given, "name": name})
+                parsed.members = group.members if group else []
+                parsed.monitors = group.monitors if group else []
+                group = self._groups[name] = parsed
+            group.members.append(cgroup)
+            if settings["monitor"]:
+                monitor = Monitor(container, True, [], [], None)
+                monitor.members.append(cgroup)
+                group.monitors.append(monitor)
+        self.plan_made = subject.plan(list(self._groups.values()))
+        for settings, given, cgroup in wanted:
+            if not settings["own"] and not given and settings["class"] in self.plan_made.fresh and not shares[settings["class"]]:
+                raise BulkheadError(
+                    "container %s: rdt: there is no class %s" % (cgroup.rpartition("/")[2], settings["class"]),
+                    hint="make it with resctrl_schema, or say here what it shall have",
+                )
+        return list(self.plan_made.steps)
+
+    def lock(self) -> bool:
+        """Lock for changing; False when what was planned may be stale by now."""
+        return self._subject is None or self.plan_made is None or not self.plan_made.steps or self._subject.lock()
+
+    def finish(self) -> None:
+        if self._subject is not None:
+            self._subject.finish()
+
+    def report(self, settings: dict[str, Any] | None) -> dict[str, Any] | None:
+        """What the class of a container has."""
+        if not settings or self.plan_made is None or settings["class"] not in self._groups:
+            return None
+        found = report_classes([self._groups[settings["class"]]], self.plan_made)[0]
+        return {"class": found["name"], **{key: found[key] for key in ("asked", "effective", "rounded", "overlaps") if key in found}}
+
+
+class RemoveClass(Step):
+    """Remove a container's own class, after the container. What is removed stays so."""
+
+    after = None
+
+    def __init__(self, call: Classes, name: str) -> None:
+        self._call = call
+        mounted = mounting.find()
+        self.name = name
+        self.target = "%s/%s/" % (mounted.path if mounted else mounting.PLACE, name)
+        self.before = "directory"
+
+    def there(self) -> bool:
+        return os.path.isdir(self.target)
+
+    def do(self) -> None:
+        self._call.finish()  # nothing of the plan writes to other classes any more, and the lock is needed here
+        subject = Schemata()
+        try:
+            subject.apply(subject.plan([subject.parse({"name": self.name, "state": "absent"})]))
+        finally:
+            subject.finish()
+
+    def undo(self) -> None:
+        """It comes last, and the container it belonged to is gone."""

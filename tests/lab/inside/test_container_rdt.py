@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Containers in classes of cache and memory bandwidth: joined before the command runs, changed while it runs, removed last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import pack, plan
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import classes, commands
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.subject import Containers
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import syscalls
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.resctrl import facts, mounting
+
+ROOT = Path("/sys/fs/resctrl")
+pytestmark = pytest.mark.skipif(mounting.cpu_flags()[0] != "GenuineIntel", reason="the AMD node divides bandwidth only")
+SLEEP = {"name": "bh-rdt", "command": ["sleep", "1000"]}
+
+
+def run(*items: dict[str, Any], check: bool = False) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(writes, reports); the plan afterwards must be empty."""
+    subject = Containers()
+    try:
+        objects = [subject.parse(item) for item in items]
+        whole = plan.Plan()
+        last = subject.plan(objects)
+        whole.steps = [*pack.steps(), *last.steps] if last.needs_core else list(last.steps)
+        writes = last.writes()
+        if check:
+            return writes, []
+        if whole.steps:
+            subject.apply(whole)
+        subject.wait(objects)
+        again = subject.plan(objects)
+        assert again.writes() == []
+        return writes, subject.report(objects, again)
+    finally:
+        subject.finish()
+
+
+def tasks(path: str) -> list[str]:
+    return (ROOT / path / "tasks").read_text().split()
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    if mounting.find() is None:
+        syscalls.mount("resctrl", str(ROOT), "resctrl", 0, None)
+    yield
+    run({"name": "bh-rdt", "state": "absent"}, {"name": "bh-other", "state": "absent"})
+    for path in ROOT.iterdir():
+        if path.is_dir() and path.name not in ("info", "mon_data", "mon_groups"):
+            path.rmdir()
+    syscalls.umount2(str(ROOT))
+    Path(facts.path()).unlink(missing_ok=True)
+
+
+def test_a_class_of_its_own() -> None:
+    item = {**SLEEP, "rdt": {"l3": "30%", "mb": "25%", "monitor": True}}
+    predicted, _reports = run(item, check=True)
+    assert "%s/bh-rdt/" % ROOT in [write["target"] for write in predicted]
+    _writes, (report,) = run(item)
+    assert tasks("bh-rdt") == tasks("bh-rdt/mon_groups/bh-rdt") == [str(report["pid"])]
+    assert report["rdt"]["effective"]["mb"] == {"0": 30, "1": 30}
+    assert report["rdt"]["rounded"] == ["l3", "mb"]
+    # What is started in it later is there too.
+    answer = commands.run({"name": "bh-rdt", "command": ["cat", "/proc/self/cpu_resctrl_groups"]}, Paths(), Host.observe())
+    assert answer["stdout"] == "res:bh-rdt\nmon:bh-rdt\n"
+    # In place: the same process goes on.
+    writes, (changed,) = run({**SLEEP, "rdt": {"l3": "50%", "mb": "50%", "monitor": True}})
+    assert changed["pid"] == report["pid"]
+    assert "L3:0=1f;1=1f\nMB:0=50;1=50" in [write["after"] for write in writes]
+    writes, _reports = run({"name": "bh-rdt", "state": "absent"})
+    targets = [write["target"] for write in writes]
+    assert targets.index("%s/bh-rdt/" % ROOT) > targets.index("/run/bulkhead/containers/bh-rdt")
+    assert not (ROOT / "bh-rdt").exists()
+
+
+def test_a_class_that_several_share_and_that_stays() -> None:
+    with pytest.raises(BulkheadError, match="there is no class gold"):
+        run({**SLEEP, "rdt": {"class": "gold"}})
+    shares = {"class": "gold", "l3": 3, "mode": "exclusive"}
+    _writes, reports = run({**SLEEP, "rdt": shares}, {**SLEEP, "name": "bh-other", "rdt": {"class": "gold"}})
+    assert sorted(tasks("gold")) == sorted(str(report["pid"]) for report in reports)
+    # Who was moved elsewhere by hand is brought back.
+    (ROOT / "tasks").write_text(str(reports[0]["pid"]))
+    writes, _reports = run({**SLEEP, "rdt": shares}, {**SLEEP, "name": "bh-other", "rdt": {"class": "gold"}})
+    assert [write["target"] for write in writes] == ["%s/gold/tasks" % ROOT]
+    run({"name": "bh-rdt", "state": "absent"}, {"name": "bh-other", "state": "absent"})
+    assert (ROOT / "gold").exists()
+
+
+def test_another_class_makes_the_container_anew_and_takes_the_old_one_away() -> None:
+    run({**SLEEP, "rdt": {"l3": 2}})
+    run({**SLEEP, "rdt": {"class": "gold", "l3": 2}})
+    assert not (ROOT / "bh-rdt").exists()
+    run(SLEEP)
+    assert (ROOT / "gold").exists()
+    assert tasks("gold") == []
+
+
+def test_a_class_that_cannot_be_had_leaves_nothing_behind() -> None:
+    with pytest.raises(BulkheadError, match="less than one way"):
+        run({**SLEEP, "rdt": {"l3": "2%"}})
+    assert not (ROOT / "bh-rdt").exists()
+    with pytest.raises(BulkheadError):
+        run({"name": "bh-rdt", "command": ["/no/such/program"], "rdt": {"l3": 2}})
+    assert not (ROOT / "bh-rdt").exists()
+
+
+def test_the_words_of_the_oci_specification() -> None:
+    options = classes.from_oci({"closID": "gold", "l3CacheSchema": "L3:0=7f;1=7f", "memBwSchema": "MB:0=20;1=70", "enableMonitoring": True})
+    _writes, (report,) = run({**SLEEP, "rdt": options})
+    assert (ROOT / "gold/schemata").read_text().split() == ["MB:0=", "20;1=", "70", "L3:0=07f;1=07f"]
+    assert tasks("gold/mon_groups/bh-rdt") == [str(report["pid"])]
