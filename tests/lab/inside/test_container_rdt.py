@@ -19,7 +19,7 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel imp
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.resctrl import facts, mounting
 
 ROOT = Path("/sys/fs/resctrl")
-pytestmark = pytest.mark.skipif(mounting.cpu_flags()[0] != "GenuineIntel", reason="the AMD node divides bandwidth only")
+pytestmark = pytest.mark.skipif(mounting.cpu_flags()[0] != "GenuineIntel", reason="shown on the Intel node")
 SLEEP = {"name": "bh-rdt", "command": ["sleep", "1000"]}
 
 

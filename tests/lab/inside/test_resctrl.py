@@ -31,7 +31,7 @@ ROOT = Path("/sys/fs/resctrl")
 SOURCES = Path(__file__).resolve().parents[3]
 IS_INTEL = mounting.cpu_flags()[0] == "GenuineIntel"
 MOUNTS = ["", "cdp", "mba_MBps"] if IS_INTEL else [""]
-ONLY_INTEL = pytest.mark.skipif(not IS_INTEL, reason="the AMD node divides bandwidth only")
+ONLY_INTEL = pytest.mark.skipif(not IS_INTEL, reason="shown on the Intel node")
 CPU_WITH_DOMAIN = {"intel": ((2, 3), 1), "amd": ((3,), 3)}["intel" if IS_INTEL else "amd"]
 
 
@@ -133,7 +133,7 @@ def sets(mounted: str) -> list[list[dict[str, Any]]]:
     """Some sets of classes that fit the node."""
     if not IS_INTEL:
         return [
-            [{"name": "a", "mb": "16GBps", "smba": 100}, {"name": "b", "mb": {0: 3, "all": "max"}}],
+            [{"name": "a", "l3": "50%", "mode": "exclusive", "mb": "16GBps", "smba": 100}, {"name": "b", "mb": {0: 3, "all": "max"}, "l3": "0x5a0"}],
             [{"name": "a", "mb": 1}, {"name": "b", "schemata": ["MB:0=2048;1=7;2=0;3=2", "SMBA:3=9"], "mode": "shareable"}],
         ]
     more = [
@@ -253,7 +253,7 @@ REFUSED_BY_INTEL: list[tuple[dict[str, Any], str]] = [
 
 
 def test_bad_input_is_refused_with_nothing_applied(clean: str) -> None:
-    for bad, says in REFUSED_BY_ALL + (REFUSED_BY_INTEL if IS_INTEL else [({"mb": "80%"}, "counted in 1/8 GB/s"), ({"l3": 2}, "cannot divide L3")]):
+    for bad, says in REFUSED_BY_ALL + (REFUSED_BY_INTEL if IS_INTEL else [({"mb": "80%"}, "counted in 1/8 GB/s"), ({"l3": "5%"}, "less than one way")]):
         error = refused({"name": "first", "mb": "max"}, {"name": "bad", **bad})
         assert says in str(error), (bad, str(error))
         assert error.errno == 0  # the kernel was not asked

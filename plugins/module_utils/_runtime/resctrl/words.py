@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # A monitoring id that was used lies in limbo until its cache lines are gone; the kernel looks once a second (CQM_LIMBOCHECK_INTERVAL).
-_LIMBO_PATIENCE = 4.0
+_LIMBO_PATIENCE = 8.0
 _LIMBO_PAUSE = 0.25
 
 _HINTS = (
@@ -87,13 +87,13 @@ def of(error: OSError) -> str:
 def hint_for(error: OSError) -> str:
     """What can be done about a refusal."""
     words = of(error)
+    if error.errno == errno.EBUSY:
+        return "monitoring ids are still in use by cache lines of groups that are gone; wait, or raise info/L3_MON/max_threshold_occupancy"
     for part, hint in _HINTS:
         if part in words:
             return hint
     if error.errno == errno.EROFS or error.errno == errno.EACCES:
         return "run as root, on a file system that is mounted writable"
-    if error.errno == errno.EBUSY:
-        return "monitoring ids are still in use by cache lines of groups that are gone; wait, or raise info/L3_MON/max_threshold_occupancy"
     if error.errno == errno.EINVAL and not words:
         return "the kernel has no words for it when a cache id is not there (any more)"
     return ""
