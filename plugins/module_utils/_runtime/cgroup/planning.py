@@ -251,9 +251,11 @@ class _Planner:
             before = None if setting.hierarchy in new else self.seen.now(setting, group.name)
             if before is None and not self._will_be_there(setting, group, new):
                 raise self._no_file(setting, group)
-            if before == setting.kept:
+            # An idle group reads as of the least weight, and has the default one when it is idle no more: what is asked is written after that.
+            wakes = setting.option == "cpu.weight" and self._stops_idling(group, new)
+            if before == setting.kept and not wakes:
                 continue
-            grows = setting.starts_low if before is None else setting.file.format.grows(before, setting.kept)
+            grows = setting.starts_low if before is None else wakes or setting.file.format.grows(before, setting.kept)
             step = (steps.SetIdle if setting.option == "cpu.idle" else steps.SetKnob)(group.name, setting, before)
             if not grows and before is not None:
                 self._check_usage(group, setting)
@@ -266,6 +268,10 @@ class _Planner:
             else:
                 self.shrinks.append((-group.depth, order, taker))
         self.grows += [step for _order, step in sorted(giving, key=lambda entry: entry[0])]
+
+    def _stops_idling(self, group: Group, new: list[Hierarchy]) -> bool:
+        idle = next((setting for setting in group.settings if setting.option == "cpu.idle"), None)
+        return idle is not None and idle.hierarchy not in new and idle.kept == "0" and self.seen.now(idle, group.name) == "1"
 
     def _will_be_there(self, setting: Setting, group: Group, new: list[Hierarchy]) -> bool:
         """Whether a file that is not there now will be when its turn comes, as far as that can be known."""

@@ -269,11 +269,11 @@ def _shares(tree: KernelTree, group: str, name: str, text: str) -> None:
 
 
 def _idle(tree: KernelTree, group: str, name: str, text: str) -> None:
-    """An idle group has no weight; one that is no longer idle starts anew with the default."""
+    """An idle group has the least weight and takes no other; one that is no longer idle starts anew with the default."""
     if text.strip() == tree.get(group + "/" + name):
         return
     tree.put(group + "/" + name, text.strip())
-    weights = ("3", "1024") if tree.version == 1 else ("0", "100")
+    weights = ("3", "1024") if tree.version == 1 else ("1", "100")
     tree.put(group + ("/cpu.shares" if tree.version == 1 else "/cpu.weight"), weights[text.strip() == "0"])
 
 

@@ -266,8 +266,9 @@ def test_one_gives_and_another_takes_in_one_call(v1: FakeHost) -> None:
 def test_an_idle_group_becomes_one_with_a_weight_and_back(v1: FakeHost, v2: FakeHost) -> None:
     """While a group is idle the kernel takes no weight, and when it is no longer it has the default."""
     for host in (v1, v2):
-        converge(host, web(cpu={"idle": True}))
-        converge(host, web(cpu={"idle": False, "weight": 250}))
+        for weight in (250, 1):  # 1 is what an idle group reads as
+            converge(host, web(cpu={"idle": True}))
+            converge(host, web(cpu={"idle": False, "weight": weight}))
         converge(host, web(cpu={"idle": True}))
 
 
