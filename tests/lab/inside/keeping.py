@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keeps things on a node as modules do, without Ansible, so that it costs seconds: keeping.py some | forever
+
+some: groups and containers, made and kept. forever: the same two hundred objects again and again, each time with the number
+of the turn, and the core replaced each time, until the power is cut; the first line says that it has begun.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import conftest  # noqa: F401
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli, desired, kinds, pack, plan  # noqa: F401
+
+# Without io: on v1, systemd removes empty groups of others from the hierarchies that it needs none of its own in, such as blkio.
+GROUPS = [
+    {"name": "bh-lab/a", "manager": "cgroupfs", "memory": {"max": "64M"}, "pids": {"max": 100}},
+    {"name": "bh-lab/a/below", "manager": "cgroupfs", "pids": {"max": 40}, "frozen": True},
+    {"name": "bh-lab/b", "manager": "cgroupfs", "cpu": {"max": 0.5}, "cpuset": {"cpus": "1-2"}},
+    {"name": "bhslice/a", "manager": "auto", "memory": {"max": "96M"}, "pids": {"max": 70}},
+]
+CONTAINERS = [
+    {"name": "web", "command": ["sleep", "100000"], "stop_timeout": 0, "resources": {"pids": {"max": 20}}},
+    {"name": "idle", "command": ["sleep", "100000"], "state": "stopped"},
+    {"name": "job", "command": ["true"], "wait": True},
+]
+
+
+def converge(kind: str, items: list[dict[str, object]]) -> None:
+    """What a module does with its options."""
+    subject = kinds.KINDS[kind]()()
+    objects = [subject.parse(item) for item in items]
+    made = subject.plan(objects)
+    kept = desired.steps(kind, subject.key, items, made.fresh, lambda held, given: subject.kept(held, given, subject.persist_default))
+    made.steps = [*pack.steps(), *made.steps, *kept]
+    subject.apply(made)
+    subject.wait(objects)
+    left = subject.plan(objects).writes()
+    subject.finish()
+    if left:
+        raise SystemExit("it does not hold: %s" % left)
+
+
+def forever() -> None:
+    turn = 0
+    for step in pack.steps():
+        step.do()
+    core = Path(pack.PATH).read_bytes()
+    while True:
+        turn += 1
+        items = [{"name": "bh-cut/%d" % number, "manager": "cgroupfs", "pids": {"max": turn}} for number in range(200)]
+        for step in desired.steps("cgroup_group", "name", items, set()):
+            step.do()
+        pack._replace(pack.PATH + ".cut", core)
+        if turn == 1:
+            print("begun", flush=True)
+
+
+if sys.argv[1] == "some":
+    converge("cgroup_group", GROUPS)
+    converge("container_run", CONTAINERS)
+else:
+    forever()

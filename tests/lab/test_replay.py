@@ -1,0 +1,166 @@
+# SPDX-FileCopyrightText: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is kept survives real reboots and power cuts, comes back when a CPU or disk does, and differences are seen.
+
+One node for each way of control groups: v2 with modules and the role, as users have it; hybrid, where CPUs take cpusets with
+them, with the same calls without Ansible, so that its power can be cut in the middle of one.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+
+from nodes import plays
+from nodes.node import Node
+
+DESIRED = "/etc/bulkhead/desired.d/cgroup_group.json"
+# Everything that a boot must bring back, as the kernel shows it; the ids of processes and the times are another boot's.
+LOOK = """
+for d in /sys/fs/cgroup /sys/fs/cgroup/*; do for g in bh-lab bhslice.slice bulkhead; do
+  [ -d $d/$g ] && find $d/$g -type f \\( -name memory.max -o -name memory.limit_in_bytes -o -name pids.max -o -name cpu.max \\
+    -o -name cpu.cfs_quota_us -o -name cpuset.cpus -o -name io.max -o -name blkio.throttle.read_bps_device -o -name cgroup.freeze -o -name freezer.state \\) \\
+    -exec grep -H . {} + ; done; done | sort
+for c in web idle job; do
+  echo $c $(grep -o '"status": "[a-z]*"' /run/bulkhead/containers/$c/state.json 2>/dev/null || echo nothing)
+done
+"""
+
+
+def command(node: Node, verb: str) -> tuple[int, dict]:
+    """`bulkhead VERB --json` on a node: its exit status, and what it says."""
+    done = node.run("/usr/local/bin/bulkhead %s --json" % verb, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def look(node: Node) -> str:
+    # A job that is over, and what was stopped, have left a record in the boot in which they ran and none in the next.
+    return re.sub(r"^(idle |job |\S*/bulkhead/job/).*\n", "", node.run(LOOK).stdout, flags=re.MULTILINE)
+
+
+def runs(node: Node) -> int:
+    """How often the unit has run in this boot."""
+    said = node.run("systemctl is-system-running --wait >/dev/null; journalctl -b -u bulkhead-replay.service -o cat").stdout
+    return len(re.findall("^Finished|^Failed", said, re.MULTILINE))
+
+
+def until(condition, patience: float = 120.0) -> bool:
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+def unit_is_done(node: Node) -> None:
+    """A node answers by ssh before all of its boot is done; what the boot brings back is part of that."""
+    node.run("systemctl is-system-running --wait", check=False)
+
+
+def test_reboot_on_v2(fresh_node):
+    """The role and modules, a reboot, and all is as before; a group removed by hand is told and healed."""
+    node = fresh_node("intel", "v2")
+    groups = [
+        {"name": "bh-lab/a", "manager": "cgroupfs", "memory": {"max": "64M"}, "pids": {"max": 100}},
+        {"name": "bh-lab/a/below", "manager": "cgroupfs", "pids": {"max": 40}, "frozen": True},
+        {"name": "bh-lab/b", "manager": "cgroupfs", "cpu": {"max": 0.5}, "cpuset": {"cpus": "1-2"}, "io": {"max": [{"device": "/dev/vda", "rbps": "10M"}]}},
+        {"name": "bhslice/a", "memory": {"max": "96M"}, "pids": {"max": 70}},
+    ]
+    containers = [
+        {"name": "web", "command": ["sleep", "100000"], "stop_timeout": 0, "resources": {"pids": {"max": 20}}},
+        {"name": "idle", "command": ["sleep", "100000"], "state": "stopped"},
+        {"name": "job", "command": ["true"], "wait": True},
+    ]
+    plays.tasks(
+        [node],
+        {"ansible.builtin.include_role": {"name": "bulkhead.linux.node"}, "vars": {"node_report": False}},
+        {"bulkhead.linux.cgroup_group": {"groups": groups}},
+        {"bulkhead.linux.container_run": {"containers": containers}},
+    )
+    before = look(node)
+    assert len(before.splitlines()) > 15
+    assert command(node, "drift") == (0, {"drift": [], "failures": []})
+
+    node.reboot()
+    unit_is_done(node)
+    assert look(node) == before
+    assert command(node, "drift") == (0, {"drift": [], "failures": []})
+    status, shown = command(node, "status")
+    kept = {one["name"]: one for one in shown["kinds"]["container_run"]}
+    assert status == 0
+    assert kept["web"]["actual"]["status"] == "running"
+    assert (kept["idle"]["actual"]["status"], kept["idle"]["in_effect"]) == ("absent", True)
+    assert "job" not in kept
+    assert shown["last_replay"]["failures"] == []
+    assert runs(node) >= 1
+
+    node.run("rmdir /sys/fs/cgroup/bh-lab/a/below /sys/fs/cgroup/bh-lab/a")
+    status, told = command(node, "drift")
+    assert status == 1
+    assert [entry for entry in told["drift"] if entry["target"] == "/sys/fs/cgroup/bh-lab/a/below/pids.max"] == [
+        {"kind": "cgroup_group", "name": "bh-lab/a/below", "target": "/sys/fs/cgroup/bh-lab/a/below/pids.max", "before": None, "after": "40"}
+    ]
+    assert command(node, "replay")[0] == 0
+    assert look(node) == before
+
+    # A disk that is added: the kernel's own event, sent once more.
+    node.run("rmdir /sys/fs/cgroup/bh-lab/a/below; udevadm trigger --action=add /sys/block/vda")
+    assert until(lambda: look(node) == before), "nothing was replayed when a disk was added"
+
+    # The role takes away what it has installed; what is kept stays.
+    role = {"ansible.builtin.include_role": {"name": "bulkhead.linux.node"}, "vars": {"node_report": False, "node_replay": False}}
+    assert re.search(r"changed=[1-9]", plays.tasks([node], role))
+    left = node.run(
+        "ls /etc/systemd/system/bulkhead* /etc/udev/rules.d/*bulkhead* /etc/tmpfiles.d/bulkhead* /etc/systemd/system/*.wants/bulkhead*", check=False
+    )
+    assert left.stdout == ""
+    assert command(node, "drift")[0] == 0
+
+
+def test_power_cuts_and_cpus_on_hybrid(fresh_node):
+    """Power cuts in the middle of keeping; a boot after each; a CPU that goes and returns."""
+    node = fresh_node("intel", "hybrid")
+    files = node.sync() + "/roles/node/files"
+    node.run(
+        "install -Dm644 -t /etc/systemd/system %s/bulkhead-replay.service %s/bulkhead-replay.path; install -Dm644 -t /etc/udev/rules.d %s/90-bulkhead.rules;"
+        "install -Dm644 -t /etc/tmpfiles.d %s/bulkhead.conf; mkdir -pm 755 /etc/bulkhead/desired.d;"
+        "systemctl daemon-reload; systemctl enable bulkhead-replay.service bulkhead-replay.path; python3 /src/tests/lab/inside/keeping.py some && sync"
+        % ((files,) * 4)
+    )
+    before = look(node)
+    assert len(before.splitlines()) > 15
+    kept = json.loads(node.get(DESIRED))["objects"]
+    seed = random.randrange(1 << 32)
+    chance = random.Random(seed)
+    for cut in range(2):
+        node.run("rm -f /tmp/said; (python3 /src/tests/lab/inside/keeping.py forever >/tmp/said 2>&1 &); until grep -q begun /tmp/said; do sleep 0.1; done")
+        time.sleep(chance.uniform(0.0, 3.0))
+        node.cut()
+        node.start(tied=True)
+        unit_is_done(node)
+        where = "seed %d, cut %d" % (seed, cut)
+        objects = json.loads(node.get(DESIRED))["objects"]
+        assert {name: objects[name] for name in kept} == kept, where
+        turns = {options["pids"]["max"] for name, options in objects.items() if name.startswith("bh-cut/")}
+        assert len(turns) == 1, "%s: neither the old file nor the new one" % where
+        assert len(objects) == len(kept) + 200, where
+        # The core that was replaced again and again: one that is whole.
+        assert node.run("python3 -IS /usr/local/libexec/bulkhead.pyz.cut --help").stdout.startswith("usage: bulkhead"), where
+        assert look(node) == before, where
+        assert command(node, "drift") == (0, {"drift": [], "failures": []}), where
+        assert set(node.run("cat /sys/fs/cgroup/pids/bh-cut/*/pids.max").stdout.split()) == {str(max(turns))}, where
+        print("%s: at turn %d" % (where, max(turns)))
+
+    cpus = "/sys/fs/cgroup/cpuset/bh-lab/b/cpuset.cpus"
+    done = runs(node)
+    node.run("echo 0 >/sys/devices/system/cpu/cpu2/online")
+    assert until(lambda: node.get(cpus).strip() == "1"), "the kernel takes a CPU that is gone out of a cpuset of v1"
+    assert command(node, "drift")[0] in (1, 2)
+    node.run("echo 1 >/sys/devices/system/cpu/cpu2/online")
+    assert until(lambda: node.get(cpus).strip() == "1-2"), "the CPU has returned, and nothing was replayed"
+    assert until(lambda: runs(node) > done)
+    assert look(node) == before
