@@ -21,6 +21,7 @@ from ..resctrl.group import Group, Monitor, check_name
 from ..resctrl.planning import GroupPlan
 from ..resctrl.report import report as report_classes
 from ..resctrl.subject import Schemata
+from . import groups
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def make_again(config: dict[str, Any], resources: dict[str, Any]) -> None:
         return
     subject = Classes()
     try:
-        steps = subject.plan([(settings, resources.get("rdt") or {}, "%s/%s" % (config["cgroup_parent"], config["name"]))])
+        steps = subject.plan([(config["name"], settings, resources.get("rdt") or {}, groups.name_of(config))])
         subject.lock()
         apply_plan(_plan_of(steps))
     finally:
@@ -101,15 +102,15 @@ class Classes:
         self.plan_made: GroupPlan | None = None
         self._groups: dict[str, Group] = {}
 
-    def plan(self, wanted: list[tuple[dict[str, Any], dict[str, Any], str]]) -> list[Step]:
-        """The steps that are missing. wanted: (settings, what it shall have, control group) of each container with a class."""
+    def plan(self, wanted: list[tuple[str, dict[str, Any], dict[str, Any], str]]) -> list[Step]:
+        """The steps that are missing. wanted: (name, settings, what its class shall have, control group) of each container with a class."""
         self._groups = {}
         shares: dict[str, dict[str, Any]] = {}
         if not wanted:
             return []
         subject = self._subject = self._subject or Schemata()
-        for settings, given, cgroup in wanted:
-            name, container = settings["class"], cgroup.rpartition("/")[2]
+        for container, settings, given, cgroup in wanted:
+            name = settings["class"]
             if shares.get(name) and given and shares[name] != given:
                 raise InvalidInput("container %s: rdt: another container of this call gives the class %s other shares" % (container, name))
             shares[name] = shares.get(name) or given
@@ -125,10 +126,10 @@ class Classes:
                 monitor.members.append(cgroup)
                 group.monitors.append(monitor)
         self.plan_made = subject.plan(list(self._groups.values()))
-        for settings, given, cgroup in wanted:
+        for container, settings, given, _cgroup in wanted:
             if not settings["own"] and not given and settings["class"] in self.plan_made.fresh and not shares[settings["class"]]:
                 raise BulkheadError(
-                    "container %s: rdt: there is no class %s" % (cgroup.rpartition("/")[2], settings["class"]),
+                    "container %s: rdt: there is no class %s" % (container, settings["class"]),
                     hint="make it with resctrl_schema, or say here what it shall have",
                 )
         return list(self.plan_made.steps)

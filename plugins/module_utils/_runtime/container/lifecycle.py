@@ -390,7 +390,7 @@ class Lifecycle:
             plan.warnings += made.warnings
         plan.steps += self.classes.plan(
             [
-                (container.config["rdt"], container.resources.get("rdt") or {}, groups.name_of(container.config))
+                (container.name, container.config["rdt"], container.resources.get("rdt") or {}, groups.name_of(container.config))
                 for container in work.standing + work.fresh + work.by_unit
                 if container.config is not None and container.config.get("rdt")
             ]
