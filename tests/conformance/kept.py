@@ -24,7 +24,7 @@ from _runtime.errors import BulkheadError
 
 TOP = "bulkhead-kept"
 DISK = "/dev/nullb0"
-EACH = 12
+EACH = 6
 
 Value = Callable[[random.Random], Any]
 
