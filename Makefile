@@ -62,8 +62,8 @@ lab: ready-lab ## boot a virtual node with all that this collection manages; the
 	@echo "throw away: tests/lab/lab down node"
 
 .PHONY: lab-test
-lab-test: ready-tests ready-lab ## run the tests and targets that need the lab
-	@$(RUN) lab
+lab-test: ready-tests ready-lab ## run all tests and targets that need the lab, those too that take long
+	@BULKHEAD_LAB=whole $(RUN) lab
 
 .PHONY: bench
 bench: ready-tests ## measure against the peers, in one run, as ratios

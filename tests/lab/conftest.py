@@ -35,13 +35,17 @@ collect_ignore = ["inside"]
 _WHY = images.obstacle()
 _NUMBERS = itertools.count(1)
 _PREFIX = os.environ.get("BULKHEAD_LAB_PREFIX", "test")
+_WHOLE = os.environ.get("BULKHEAD_LAB", "") == "whole"
 
 
 def pytest_collection_modifyitems(items):
-    if _WHY:
-        for item in items:
-            if Path(__file__).parent / "inside" not in Path(str(item.fspath)).parents:  # those are on a node already
-                item.add_marker(pytest.mark.skip(reason="the lab needs QEMU and root: %s" % _WHY))
+    for item in items:
+        if Path(__file__).parent / "inside" in Path(str(item.fspath)).parents:  # those are on a node already
+            continue
+        if _WHY:
+            item.add_marker(pytest.mark.skip(reason="the lab needs QEMU and root: %s" % _WHY))
+        elif "long" in item.keywords and not _WHOLE:
+            item.add_marker(pytest.mark.skip(reason="it takes minutes on emulated nodes; make lab-test runs it"))
 
 
 class Lab:

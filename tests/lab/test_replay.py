@@ -14,8 +14,11 @@ import random
 import re
 import time
 
+import pytest
 from nodes import plays
 from nodes.node import Node
+
+pytestmark = pytest.mark.long
 
 DESIRED = "/etc/bulkhead/desired.d/cgroup_group.json"
 # Everything that a boot must bring back, as the kernel shows it; the ids of processes and the times are another boot's.

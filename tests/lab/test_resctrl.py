@@ -10,6 +10,8 @@ import concurrent.futures
 import pytest
 from nodes import plays
 
+pytestmark = pytest.mark.long
+
 KINDS = ("intel", "amd")
 
 

@@ -13,6 +13,8 @@ import concurrent.futures
 import pytest
 from nodes import plays
 
+pytestmark = pytest.mark.long
+
 INSIDE = "tests/lab/inside/test_systemd_%s.py"
 MODES = ("v2", "hybrid")
 

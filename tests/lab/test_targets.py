@@ -14,6 +14,8 @@ import concurrent.futures
 import pytest
 from nodes import plays
 
+pytestmark = pytest.mark.long
+
 CGROUP_GROUP = {"cgroup_group_only": ["memory"], "cgroup_group_parts": ["bite", "processes", "nested"]}
 CONTAINER_RUN = {"container_run_only": ["made", "limited in place", "paused", "given mounts", "removed"]}
 ROLE_NODE = {"role_node_here": False}  # the rest of it is test_role_node_twice
