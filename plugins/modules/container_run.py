@@ -191,6 +191,17 @@ containers:
       elements: str
       returned: success
       sample: []
+    rdt:
+      description: Its class of cache and memory bandwidth, with what M(bulkhead.linux.resctrl_schema) returns of a class.
+      type: dict
+      returned: with O(rdt)
+      contains:
+        rounded:
+          description: The options for which the kernel keeps another value than was asked for, because it rounds.
+          type: list
+          elements: str
+          returned: always
+          sample: [mb]
 asked:
   description: As RV(containers[].asked).
   returned: when O(name) is used

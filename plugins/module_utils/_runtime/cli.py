@@ -67,10 +67,16 @@ def main(arguments: list[str]) -> int:
         return 2
 
 
+def _tell(text: str) -> None:
+    import sys
+
+    sys.stdout.write(text + "\n")
+
+
 def _print(data: dict[str, Any]) -> None:
     import json
 
-    print(json.dumps(data, indent=1, sort_keys=False))
+    _tell(json.dumps(data, indent=1, sort_keys=False))
 
 
 def _name_failures(failures: list[dict[str, Any]]) -> None:
@@ -109,9 +115,9 @@ def _drift(as_json: bool) -> int:
             before = "nothing" if difference["before"] is None else difference["before"]
             after = "nothing" if difference["after"] is None else difference["after"]
             owner = " ".join(word for word in (difference["kind"], difference["name"]) if word)
-            print("%s: %s where %s is desired (%s)" % (difference["target"], before, after, owner))
+            _tell("%s: %s where %s is desired (%s)" % (difference["target"], before, after, owner))
         if not found["drift"] and not found["failures"]:
-            print("no drift")
+            _tell("no drift")
     _name_failures(found["failures"])
     return 2 if found["failures"] else 1 if found["drift"] else 0
 
@@ -124,15 +130,15 @@ def _status(as_json: bool) -> int:
         _print(found)
     else:
         for kind, objects in found["kinds"].items():
-            print(kind)
+            _tell(kind)
             width = max([len(one["name"]) for one in objects], default=0)
             for one in objects:
-                print("  %-*s  %-10s  %s" % (width, one["name"], _word(one), _detail(one)))
+                _tell("  %-*s  %-10s  %s" % (width, one["name"], _word(one), _detail(one)))
         if not found["kinds"]:
-            print("nothing is managed here")
+            _tell("nothing is managed here")
         last = found["last_replay"]
         if last:
-            print("last replay: %s, %s s, %d failed" % (last["time"], last["seconds"], len(last["failures"] or [])))
+            _tell("last replay: %s, %s s, %d failed" % (last["time"], last["seconds"], len(last["failures"] or [])))
     _name_failures(found["failures"])
     return 2 if found["failures"] else 1 if found["drift"] else 0
 

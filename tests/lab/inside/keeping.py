@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-import conftest  # noqa: F401
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli, desired, kinds, pack, plan  # noqa: F401
+import conftest  # noqa: F401  # pylint: disable=unused-import
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli, desired, kinds, pack, plan  # noqa: F401  # pylint: disable=unused-import
 
 # Without io: on v1, systemd removes empty groups of others from the hierarchies that it needs none of its own in, such as blkio.
 GROUPS = [

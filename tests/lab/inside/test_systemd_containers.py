@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli  # noqa: F401  (part of the packed core)
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli  # noqa: F401  # pylint: disable=unused-import
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands, info
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths

@@ -493,8 +493,10 @@ class Lifecycle:
         policy = (record.get("config") or {}).get("restart_policy") or {}
         if policy.get("name", "no") not in ("no", "on-failure") or self.differences(container):
             return ""
-        ended = record.get("exit") or {}
-        return "it ended by itself, with status %s, and its restart policy leaves it so" % ended.get("code", "unknown")
+        ended = record.get("exit")
+        if not ended:
+            return ""  # what is not known to have ended by itself was taken down, with its monitor or with the machine
+        return "it ended by itself, with status %s, and its restart policy leaves it so" % ended["code"]
 
     def finish(self) -> None:
         """Let go of the helper and of the lock on the classes."""
