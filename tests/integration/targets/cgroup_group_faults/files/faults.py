@@ -11,6 +11,7 @@ kill: end the module with SIGKILL at random moments, and see that the next run c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -218,16 +219,15 @@ def kill(machine: Machine, sleeper: int, seed: int) -> None:
 
 def main() -> None:
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 32)
-    with tempfile.TemporaryDirectory() as node, subprocess.Popen(["sleep", "1000"]) as sleeper:
+    with tempfile.TemporaryDirectory() as node, contextlib.ExitStack() as last:
         machine = Machine(node)
-        try:
-            if sys.argv[1] == "refuse":
-                refuse(machine, sleeper.pid)
-            else:
-                kill(machine, sleeper.pid, seed)
-        finally:
-            machine.remove()
-            sleeper.kill()
+        sleeper = last.enter_context(subprocess.Popen(["sleep", "infinity"]))
+        last.callback(sleeper.kill)
+        last.callback(machine.remove)
+        if sys.argv[1] == "refuse":
+            refuse(machine, sleeper.pid)
+        else:
+            kill(machine, sleeper.pid, seed)
 
 
 main()
