@@ -13,6 +13,7 @@ from nodes import plays
 pytestmark = pytest.mark.long
 
 KINDS = ("intel", "amd")
+INSIDE = ("tests/lab/inside/test_resctrl.py", "tests/lab/inside/test_container_rdt.py")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def asked(lab):
     """What becomes of the questions on each kind of node: futures."""
     members = dict(zip(KINDS, lab.fleet(*((kind, "v2") for kind in KINDS))))
     with concurrent.futures.ThreadPoolExecutor(len(KINDS)) as pool:
-        yield {kind: pool.submit(plays.pytest, members[kind], "tests/lab/inside/test_resctrl.py") for kind in KINDS}
+        yield {kind: pool.submit(plays.pytest, members[kind], *INSIDE) for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
