@@ -29,6 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .hardware import Resource
+
 _LARGEST = 0xFFFFFFFF  # kstrtou32(), ctrlmondata.c
 _MB_IN_AN_EIGHTH = 128
 _FITTING = {("percent", PERCENT), ("mbps", MBPS), ("mbps", EIGHTHS)}
@@ -98,6 +100,15 @@ class Ask:
         if not text.isascii() or not text.isdigit():
             raise InvalidInput("%s: %r is not a bandwidth" % (what, text), hint="write 80%, 2000MBps, 16GBps, max, or a number in the unit of the machine")
         return cls("number", units.parse_count(text, what, 0, _LARGEST), value, what)
+
+    def check(self, resource: Resource) -> None:
+        """Raises InvalidInput where the resource cannot give this to anybody."""
+        if not isinstance(resource, Cache):
+            self.bandwidth_of(resource)
+        elif self.kind == "mask":
+            self.mask_of(resource)
+        else:
+            self.ways_of(resource)
 
     def ways_of(self, cache: Cache) -> int:
         """The number of ways that a share or a number of ways comes to. Raises InvalidInput when they cannot be had by anyone."""

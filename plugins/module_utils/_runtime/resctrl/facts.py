@@ -43,7 +43,7 @@ class Facts:
 
     An entry has made (whether it was made here), placed {cell: mask that was put there}, asked {cell: [value that was asked,
     value that was kept]}, reduced {cell: [mask without our exclusive classes, mask that was left of it]} and monitors [names].
-    A cell is written "L3:0".
+    A cell is written "L3:0". The entry of the default group has greatest {resource: what it had before it was limited}.
     """
 
     def __init__(self, groups: dict[str, dict[str, Any]] | None = None, text: str | None = None, held: dict[str, dict[str, Any]] | None = None) -> None:
@@ -102,6 +102,10 @@ class Facts:
         """(what it had, what was left of it) of a mask from which exclusive classes were taken."""
         pair = self.groups.get(name, {}).get("reduced", {}).get(spell(cell))
         return None if pair is None else (int(pair[0], 16), int(pair[1], 16))
+
+    def greatest(self) -> dict[str, int]:
+        """{resource: what no limit is}, of bandwidths of which nothing tells any more once the default group is limited."""
+        return {str(name): int(value) for name, value in self.groups.get("", {}).get("greatest", {}).items()}
 
     def place(self, name: str, cell: Cell, mask: int | None) -> None:
         self._set(name, "placed", cell, None if mask is None else "%x" % mask)

@@ -128,6 +128,7 @@ class Hardware:
             if name == "MB" and "mba_MBps" in options:
                 bandwidths.append(Bandwidth(name, MBPS, minimum, step, None, closids))
             elif not linear and step == 1:
+                # No file tells the greatest value, a power of two (__rdt_get_mem_config_amd(), core.c); the default group has it until it is limited.
                 largest = max(domains.values(), default=0)
                 bandwidths.append(Bandwidth(name, EIGHTHS, minimum, step, largest if largest >= 256 and not largest & (largest - 1) else None, closids))
             else:
@@ -138,6 +139,13 @@ class Hardware:
     @property
     def resources(self) -> dict[str, Resource]:
         return {**self.caches, **self.bandwidths}
+
+    def learn(self, greatest: dict[str, int]) -> None:
+        """Take what was seen earlier for the greatest values that the default group, limited since, does not show."""
+        for name, value in greatest.items():
+            bandwidth = self.bandwidths.get(name)
+            if bandwidth and bandwidth.unit == EIGHTHS:
+                bandwidth.maximum = max(value, bandwidth.maximum or 0)
 
     @property
     def closids(self) -> int:

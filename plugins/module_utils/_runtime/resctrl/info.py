@@ -46,6 +46,7 @@ def look(name: str | None = None, interval: float = 0.0, tasks: bool = True) -> 
         everyone = ["", *seen.groups]
         names = everyone if name is None else [name]
         facts = Facts.read(hardware.signature())
+        hardware.learn(facts.greatest())
         ours = {group for group in seen.groups if facts.made(group)} | set(desired.read(_KIND))
         host.update(_host(seen, everyone, ours))
         groups = [_group(seen, group, ours, tasks) for group in names]

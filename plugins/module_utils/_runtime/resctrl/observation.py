@@ -73,14 +73,11 @@ class Observation:
     def _nothing_exclusive(self) -> bool:
         if self._all_shareable is None:
             self._all_shareable = True
-            for level in self.hardware.levels:
-                cache = self.hardware.of_level(level)[0]
-                # Code and data have a line of their own each.
-                for twin in self.hardware.of_level(cache.level):
-                    usage = self.tree.read_short("info/%s/bit_usage" % twin.name)
-                    if usage is None or "E" in usage or "P" in usage:
-                        self._all_shareable = False
-                        return False
+            for name in self.hardware.caches:
+                usage = self.tree.read_short("info/%s/bit_usage" % name)
+                if usage is None or "E" in usage or "P" in usage:
+                    self._all_shareable = False
+                    break
         return self._all_shareable
 
     def cpus(self, name: str) -> frozenset[int]:

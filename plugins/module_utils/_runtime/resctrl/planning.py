@@ -27,7 +27,7 @@ from . import facts as facts_file
 from . import mounting, schemata, steps, tasks
 from .facts import Facts
 from .group import Group, Monitor
-from .hardware import Hardware
+from .hardware import EIGHTHS, Hardware
 from .observation import EXCLUSIVE, LOCKED, LOCKSETUP, SHAREABLE, Observation, online_cpus, present_cpus
 from .schedule import Schedule
 from .targets import Targets
@@ -73,6 +73,7 @@ def plan_groups(
     Raises InvalidInput or BulkheadError for what can be known to fail, before the first write.
     """
     check_together(groups)
+    hardware.learn(facts.greatest())
     planner = _Planner(hardware, seen, facts, groups, desired)
     return planner.plan(first, file_of_facts or facts_file.path())
 
@@ -347,6 +348,8 @@ class _Planner:
                 self.facts.reduce(name, cell, None)
             elif cell in changes or (not resource.exact and not self._known(name, cell, value)):
                 self.facts.ask(name, cell, value, schemata.normal(cell[0], resource.kept(value)))
+                if not name and resource.unit == EIGHTHS and resource.maximum:
+                    self.facts.entry(name).setdefault("greatest", {})[cell[0]] = resource.maximum
                 if not resource.exact:
                     self.unsure.append((name, cell, value))
         for cell, value in wanted.auto.items():

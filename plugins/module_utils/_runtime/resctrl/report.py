@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .schemata import Cells
+
 _OPTIONS = {resource: option for option, resource in RESOURCES.items()}
 
 
@@ -33,9 +35,7 @@ def _report_one(group: Group, last: GroupPlan) -> dict[str, Any]:
         return facts
     holds = not last.steps and last.seen.exists(group.name)
     wanted = last.targets.wanted[group.name]
-    cells = {**wanted.cells, **wanted.auto}
-    if holds:
-        cells.update(last.seen.cells(group.name))
+    cells = {**_before(group.name, last), **({} if holds else {**wanted.cells, **wanted.auto})}
     for resource, asks in group.asks.items():
         option = _OPTIONS.get(resource, resource.lower())
         values = {"all" if domain is None else str(domain): ask.asked for domain, ask in asks.items()}
@@ -45,7 +45,7 @@ def _report_one(group: Group, last: GroupPlan) -> dict[str, Any]:
     for (resource, domain), value in sorted(cells.items()):
         bandwidth = last.targets.hardware.bandwidths.get(resource)
         asked = wanted.cells.get((resource, domain))
-        if bandwidth and not holds:
+        if bandwidth and not holds and asked is not None:
             value = bandwidth.kept(value)
         if bandwidth and asked is not None and schemata.normal(resource, asked) != value:
             rounded.add(resource)
@@ -64,6 +64,14 @@ def _report_one(group: Group, last: GroupPlan) -> dict[str, Any]:
         facts["left_out"] = {_OPTIONS.get(resource, resource.lower()): why for resource, why in wanted.left_out.items()}
     facts["overlaps"] = last.overlaps.get(group.name, {})
     return facts
+
+
+def _before(name: str, last: GroupPlan) -> Cells:
+    """What the class has, or what a new one begins with beside what is asked for it: no limit of bandwidth (rdtgroup_init_mba(), rdtgroup.c)."""
+    if last.seen.exists(name):
+        return last.seen.cells(name)
+    bandwidths = last.targets.hardware.bandwidths.items()
+    return {(resource, domain): bandwidth.unlimited for resource, bandwidth in bandwidths if bandwidth.unlimited for domain in last.seen.domains(resource)}
 
 
 def _option_of(resource: str, group: Group) -> str:

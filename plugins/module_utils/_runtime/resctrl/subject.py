@@ -75,8 +75,11 @@ class Schemata(Subject):
         if mounted is None:
             return []
         tree = Tree(mounted.path)
-        seen = Observation(tree, Hardware([], [], mounted.options))
-        return [{"name": name, "state": "present"} for name in seen.groups if name not in names]
+        try:
+            seen = Observation(tree, Hardware([], [], mounted.options))
+            return [{"name": name, "state": "present"} for name in seen.groups if name not in names]
+        finally:
+            tree.close()
 
     def plan(self, objects: list[Group]) -> GroupPlan:
         self._planned = objects
@@ -140,6 +143,7 @@ class Schemata(Subject):
             )
         kept = {name: Kept(seen, name) for name in ("", *seen.groups)}
         facts = Facts.read(now.signature())
+        now.learn(facts.greatest())
         hardware = now.mounted_with(wanted)
         # What the kernel forgets is what was kept for the next boot, with what is asked now laid over it.
         lasting = desired.read(self.kind)

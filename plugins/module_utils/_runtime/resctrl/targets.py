@@ -108,7 +108,7 @@ class Targets:
                 if group.leaves_out:
                     self._leave_out(group)
                 self.asks[name], self.wanted[name].offline = asks_of(group, self.hardware, self.seen, self.facts)
-                self._bandwidths(name)
+                self._check_asks(name)
                 self._check_exclusive(group)
             except InvalidInput as error:
                 error.problem = "%s: %s" % (group.called, error.problem)
@@ -134,11 +134,7 @@ class Targets:
             alone.asks = {resource: group.asks[resource]}
             try:
                 for cell, ask in asks_of(alone, self.hardware, self.seen, self.facts)[0].items():
-                    one = self.hardware.resources[cell[0]]
-                    if isinstance(one, Cache):
-                        ask.mask_of(one) if ask.kind == "mask" else ask.ways_of(one)
-                    else:
-                        ask.bandwidth_of(one)
+                    ask.check(self.hardware.resources[cell[0]])
             except InvalidInput as error:
                 left[resource] = str(error)
                 del group.asks[resource]
@@ -175,10 +171,13 @@ class Targets:
             return group.mode == EXCLUSIVE
         return bool(self.seen.exists(name)) and self.seen.mode(name) in (EXCLUSIVE, LOCKED)
 
-    def _bandwidths(self, name: str) -> None:
+    def _check_asks(self, name: str) -> None:
+        """Bandwidths are known when they are checked; masks only when all classes are laid out together."""
         for cell, ask in self.asks[name].items():
-            resource = self.hardware.bandwidths.get(cell[0])
-            if resource:
+            resource = self.hardware.resources[cell[0]]
+            if isinstance(resource, Cache):
+                ask.check(resource)
+            else:
                 self.wanted[name].cells[cell] = ask.bandwidth_of(resource)
 
     def _check_exclusive(self, group: Group) -> None:

@@ -119,6 +119,28 @@ def test_bandwidth_of_amd(amd: Node) -> None:
     assert "counted in 1/8 GB/s" in amd.refused({"name": "d", "mb": "80%"})
 
 
+@pytest.mark.parametrize("vendor", ["intel", "amd"])
+def test_what_is_foreseen_of_a_class_is_what_it_has(vendor: str, request: pytest.FixtureRequest) -> None:
+    node = request.getfixturevalue(vendor)
+    for items in ([{"name": "a", "l3": 3}, {"name": "b", "l3": "max"}], [{"name": "a", "mb": {"1": 70}}]):
+        foreseen = node.report(*items)
+        node.run(*items)
+        assert node.report(*items) == foreseen
+        assert set(foreseen[0]["effective"]) >= {"l3", "mb"}
+
+
+def test_no_limit_is_still_known_once_the_default_group_is_limited(amd: Node) -> None:
+    for limit in (512, 100):  # a power of two, which could be the greatest value, and one that cannot
+        amd.run({"name": "", "mb": limit})
+        amd.run({"name": "a", "mb": "max"}, {"name": "b", "mb": 1024})
+        assert [amd.tree.values[name]["MB", 3] for name in ("", "a", "b")] == [limit, 2048, 1024]
+    amd.run({"name": "", "mb": "max"})
+    assert amd.tree.values[""]["MB", 0] == 2048
+    amd.run({"name": "", "mb": 256})
+    amd.run({"name": "", "state": "absent"})
+    assert amd.tree.values[""]["MB", 0] == 2048
+
+
 def test_bandwidth_in_bytes_and_its_spellings_of_no_limit(tmp_path: Path) -> None:
     node = Node(tmp_path, Machine(bandwidth="MBps"))
     node.run({"name": "a", "mb": "2000MBps"}, {"name": "b", "mb": "max"})
