@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +14,11 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container 
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.subject import Containers
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import syscalls
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.resctrl import facts, mounting
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.resctrl import schemata
+from resctrl_node import IS_INTEL, ROOT, groups, mount, unmount
 
-ROOT = Path("/sys/fs/resctrl")
-pytestmark = pytest.mark.skipif(mounting.cpu_flags()[0] != "GenuineIntel", reason="shown on the Intel node")
-SLEEP = {"name": "bh-rdt", "command": ["sleep", "1000"]}
+SLEEP = {"name": "bh-rdt", "command": ["sleep", "1000"], "stop_timeout": 0}
+DOMAINS = "01" if IS_INTEL else "0123"
 
 
 def run(*items: dict[str, Any], check: bool = False) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -50,32 +48,30 @@ def tasks(path: str) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def clean():
-    if mounting.find() is None:
-        syscalls.mount("resctrl", str(ROOT), "resctrl", 0, None)
+    mount()
     yield
     run({"name": "bh-rdt", "state": "absent"}, {"name": "bh-other", "state": "absent"})
-    for path in ROOT.iterdir():
-        if path.is_dir() and path.name not in ("info", "mon_data", "mon_groups"):
-            path.rmdir()
-    syscalls.umount2(str(ROOT))
-    Path(facts.path()).unlink(missing_ok=True)
+    for name in groups():
+        (ROOT / name).rmdir()
+    unmount()
 
 
 def test_a_class_of_its_own() -> None:
-    item = {**SLEEP, "rdt": {"l3": "30%", "mb": "25%", "monitor": True}}
+    item = {**SLEEP, "rdt": {"l3": "30%", "mb": ["25%", "16GBps"], "monitor": True}}
     predicted, _reports = run(item, check=True)
     assert "%s/bh-rdt/" % ROOT in [write["target"] for write in predicted]
     _writes, (report,) = run(item)
     assert tasks("bh-rdt") == tasks("bh-rdt/mon_groups/bh-rdt") == [str(report["pid"])]
-    assert report["rdt"]["effective"]["mb"] == {"0": 30, "1": 30}
-    assert report["rdt"]["rounded"] == ["l3", "mb"]
+    assert report["rdt"]["effective"]["mb"] == dict.fromkeys(DOMAINS, 30 if IS_INTEL else 128)
+    assert report["rdt"]["rounded"] == (["l3", "mb"] if IS_INTEL else ["l3"])
     # What is started in it later is there too.
     answer = commands.run({"name": "bh-rdt", "command": ["cat", "/proc/self/cpu_resctrl_groups"]}, Paths(), Host.observe())
     assert answer["stdout"] == "res:bh-rdt\nmon:bh-rdt\n"
     # In place: the same process goes on.
-    writes, (changed,) = run({**SLEEP, "rdt": {"l3": "50%", "mb": "50%", "monitor": True}})
+    writes, (changed,) = run({**SLEEP, "rdt": {"l3": "50%", "mb": ["50%", "32GBps"], "monitor": True}})
     assert changed["pid"] == report["pid"]
-    assert "L3:0=1f;1=1f\nMB:0=50;1=50" in [write["after"] for write in writes]
+    lines = [";".join("%s=%s" % (domain, value) for domain in DOMAINS) for value in ("1f", "50" if IS_INTEL else "256")]
+    assert "L3:%s\nMB:%s" % tuple(lines) in [write["after"] for write in writes]
     writes, _reports = run({"name": "bh-rdt", "state": "absent"})
     targets = [write["target"] for write in writes]
     assert targets.index("%s/bh-rdt/" % ROOT) > targets.index("/run/bulkhead/containers/bh-rdt")
@@ -117,5 +113,11 @@ def test_a_class_that_cannot_be_had_leaves_nothing_behind() -> None:
 def test_the_words_of_the_oci_specification() -> None:
     options = classes.from_oci({"closID": "gold", "l3CacheSchema": "L3:0=7f;1=7f", "memBwSchema": "MB:0=20;1=70", "enableMonitoring": True})
     _writes, (report,) = run({**SLEEP, "rdt": options})
-    assert (ROOT / "gold/schemata").read_text().split() == ["MB:0=", "20;1=", "70", "L3:0=07f;1=07f"]
+    held = schemata.flat(schemata.parse((ROOT / "gold/schemata").read_text()))
+    assert {cell: value for cell, value in held.items() if cell[1] < 2 and cell[0] in ("L3", "MB")} == {
+        ("L3", 0): 127,
+        ("L3", 1): 127,
+        ("MB", 0): 20,
+        ("MB", 1): 70,
+    }
     assert tasks("gold/mon_groups/bh-rdt") == [str(report["pid"])]

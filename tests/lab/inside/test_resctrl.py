@@ -23,20 +23,14 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import plan as plans
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import syscalls
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.resctrl import facts, info, mounting, schemata
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.resctrl import subject as subjects
+from resctrl_node import IS_INTEL, ROOT, groups, is_mounted, mount, unmount
 
-ROOT = Path("/sys/fs/resctrl")
 SOURCES = Path(__file__).resolve().parents[3]
-IS_INTEL = mounting.cpu_flags()[0] == "GenuineIntel"
-MOUNTS = ["", "cdp", "mba_MBps"] if IS_INTEL else [""]
+MOUNTS = ["", "cdp", "mba_MBps"] if IS_INTEL else ["", "cdp"]
 ONLY_INTEL = pytest.mark.skipif(not IS_INTEL, reason="shown on the Intel node")
 CPU_WITH_DOMAIN = ((2, 3), 1) if IS_INTEL else ((3,), 3)
-
-
-def groups() -> list[str]:
-    return sorted(path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in ("info", "mon_data", "mon_groups"))
 
 
 def read(name: str, file: str = "schemata") -> str:
@@ -50,7 +44,7 @@ def cells(name: str) -> dict[tuple[str, int], int]:
 def everything() -> dict[str, str]:
     files = ("schemata", "mode", "cpus_list")
     found = {"%s/%s" % (name, file): read(name, file) for name in ["", *groups()] for file in files}
-    found.update(("%s/mon_groups" % name, " ".join(sorted(os.listdir(ROOT / name / "mon_groups")))) for name in ["", *groups()] if IS_INTEL)
+    found.update(("%s/mon_groups" % name, " ".join(sorted(os.listdir(ROOT / name / "mon_groups")))) for name in ["", *groups()])
     return found
 
 
@@ -94,21 +88,10 @@ def refused(*items: dict[str, Any]) -> BulkheadError:
     return caught.value
 
 
-def is_mounted() -> bool:
-    return mounting.find() is not None
-
-
-def unmount() -> None:
-    if is_mounted():
-        syscalls.umount2(str(ROOT))
-
-
 @pytest.fixture(scope="module", params=MOUNTS, ids=lambda options: options or "plain")
 def mounted(request: pytest.FixtureRequest):
     """The file system, mounted in each way."""
-    unmount()
-    Path(facts.path()).unlink(missing_ok=True)
-    syscalls.mount("resctrl", str(ROOT), "resctrl", 0, request.param or None)
+    mount(request.param)
     yield request.param
     unmount()
 
@@ -132,10 +115,14 @@ def half(mounted: str) -> Any:
 def sets(mounted: str) -> list[list[dict[str, Any]]]:
     """Some sets of classes that fit the node."""
     if not IS_INTEL:
-        return [
+        more = [
             [{"name": "a", "l3": "50%", "mode": "exclusive", "mb": "16GBps", "smba": 100}, {"name": "b", "mb": {0: 3, "all": "max"}, "l3": "0x5a0"}],
             [{"name": "a", "mb": 1}, {"name": "b", "schemata": ["MB:0=2048;1=7;2=0;3=2", "SMBA:3=9"], "mode": "shareable"}],
+            [{"name": "b", "l3": 4, "mode": "exclusive"}, {"name": "a", "l3": 2, "mode": "exclusive"}, {"name": "", "l3": 2}, {"name": "c", "l3": "30%"}],
         ]
+        if mounted == "cdp":
+            more.append([{"name": "a", "l3code": 2, "l3data": 1, "mode": "exclusive"}, {"name": "b", "schemata": ["L3CODE:0=280"], "mode": "shareable"}])
+        return more
     more = [
         [{"name": "a", "l3": "50%", "mb": half(mounted), "mode": "exclusive"}, {"name": "b", "l3": "20%", "mb": "max"}, {"name": "c"}],
         [{"name": "a", "l3": 2, "mode": "exclusive"}, {"name": "b", "l3": {"0": 3, "1": "0x180"}, "mode": "exclusive"}, {"name": "c", "l3": "max"}],
@@ -161,7 +148,6 @@ def test_check_run_again_check_again(clean: str) -> None:
     run(*({"name": name, "state": "absent"} for name in groups()))
 
 
-@ONLY_INTEL
 def test_no_exclusive_way_is_shared_between_any_two_writes(clean: str) -> None:
     def look(_step: plans.Step) -> None:
         exclusive = [name for name in groups() if read(name, "mode") == "exclusive\n"]
@@ -206,7 +192,7 @@ def test_a_second_run_writes_nothing_as_strace_sees_it(clean: str, tmp_path: Pat
 
 def test_rounding_is_told_and_is_no_change(clean: str) -> None:
     (report,) = run({"name": "a", "mb": half(clean)})
-    kept = {"": 30 if IS_INTEL else 128, "cdp": 30, "mba_MBps": 2000}[clean]
+    kept = 2000 if clean == "mba_MBps" else 30 if IS_INTEL else 128
     assert set(report["effective"]["mb"].values()) == {kept}
     assert report["rounded"] == (["mb"] if kept == 30 else [])
 
@@ -259,16 +245,12 @@ def test_bad_input_is_refused_with_nothing_applied(clean: str) -> None:
         assert error.errno == 0  # the kernel was not asked
 
 
-@pytest.mark.skipif(not IS_INTEL, reason="on the AMD node monitoring ids are never free again, so that only 31 groups can be made from boot to boot")
 def test_the_kernel_s_own_words_and_everything_undone(clean: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes by somebody else between the plan and the writes."""
     run({"name": "a", "mb": half(clean)})
     with pytest.raises(OSError, match="Invalid"):  # old words, which must not be taken for those of what follows
         (ROOT / "schemata").write_text("XX:0=1\n")
-    number = (16 if clean == "cdp" else 8) if IS_INTEL else 16
-    number = min(number, int((ROOT / "info/MB/num_closids").read_text()))
-    if IS_INTEL and clean == "cdp":
-        number = min(number, int((ROOT / "info/L3CODE/num_closids").read_text()))
+    number = min(int(path.read_text()) for path in (ROOT / "info").glob("*/num_closids"))
     with a_subject() as subject:
         objects = [subject.parse(item) for item in ({"name": "a", "mb": "max"}, {"name": "x"})]
         the_plan = subject.plan(objects)
@@ -302,19 +284,18 @@ def test_groups_of_others_stay_as_they_are(clean: str) -> None:
 
 
 def test_cpus_are_taken_visibly_and_monitoring_groups_keep_theirs(clean: str) -> None:
-    monitors = [{"name": "m", "cpus": "2"}] if IS_INTEL else []
-    run({"name": "a", "cpus": "1-3", "monitor_groups": monitors})
+    run({"name": "a", "cpus": "1-3", "monitor_groups": [{"name": "m", "cpus": "2"}]})
     steps = [(step.target, step.before, step.after) for step in plan({"name": "b", "cpus": "3"}).steps if step.target.endswith("cpus_list")]
-    expected = [("%s/a/cpus_list" % ROOT, "1-3", "1-2"), ("%s/b/cpus_list" % ROOT, "", "3")]
-    if IS_INTEL:  # the write to a empties those of its monitoring groups
-        expected.insert(1, ("%s/a/mon_groups/m/cpus_list" % ROOT, "", "2"))
-    assert steps == expected
+    assert steps == [
+        ("%s/a/cpus_list" % ROOT, "1-3", "1-2"),
+        ("%s/a/mon_groups/m/cpus_list" % ROOT, "", "2"),  # the write to a emptied it
+        ("%s/b/cpus_list" % ROOT, "", "3"),
+    ]
     run({"name": "b", "cpus": "3"})
     assert (read("", "cpus_list"), read("a", "cpus_list"), read("b", "cpus_list")) == ("0\n", "1-2\n", "3\n")
-    if IS_INTEL:
-        assert read("a/mon_groups/m", "cpus_list") == "2\n"
-        run({"name": "a", "cpus": "1", "monitor_groups": [{"name": "m", "state": "absent"}]})
-        assert os.listdir(ROOT / "a/mon_groups") == []
+    assert read("a/mon_groups/m", "cpus_list") == "2\n"
+    run({"name": "a", "cpus": "1", "monitor_groups": [{"name": "m", "state": "absent"}]})
+    assert os.listdir(ROOT / "a/mon_groups") == []
     run({"name": "a", "cpus": "none"}, {"name": "b", "state": "absent"})
     assert read("", "cpus_list") == "0-3\n"
 
@@ -356,14 +337,13 @@ def test_a_control_group_with_those_below_it(clean: str) -> None:
             (base / "below/cgroup.procs").write_text(str(second.pid))
             run({"name": "a", "cgroup": "bh-test-resctrl"})
             assert {str(first.pid), str(second.pid)} == set(read("a", "tasks").split())
-            if IS_INTEL:
-                run({"name": "a", "monitor_groups": [{"name": "m", "cgroup": "bh-test-resctrl/below"}]})
-                assert read("a/mon_groups/m", "tasks").split() == [str(second.pid)]
-                report = {group["name"]: group for group in info.look(interval=0.1)["groups"]}["a"]
-                assert report["task_count"] == 2
-                assert report["monitor_groups"][0]["tasks"] == [second.pid]
-                events = report["monitoring"]["domains"]["0"]
-                assert set(events) >= {"llc_occupancy", "mbm_total_bytes", "mbm_total_bandwidth"}
+            run({"name": "a", "monitor_groups": [{"name": "m", "cgroup": "bh-test-resctrl/below"}]})
+            assert read("a/mon_groups/m", "tasks").split() == [str(second.pid)]
+            report = {group["name"]: group for group in info.look(interval=0.1)["groups"]}["a"]
+            assert report["task_count"] == 2
+            assert report["monitor_groups"][0]["tasks"] == [second.pid]
+            events = report["monitoring"]["domains"]["0"]
+            assert set(events) >= {"llc_occupancy", "mbm_total_bytes", "mbm_total_bandwidth"}
             the_plan = plan({"name": "a", "state": "absent"})
             assert next(step.after for step in the_plan.steps if step.target.endswith("/a/")) == "2 tasks go to the default group"
             run({"name": "a", "state": "absent"})
@@ -477,8 +457,7 @@ def test_other_mount_options_are_refused_and_with_force_all_that_is_managed_come
 
 @ONLY_INTEL
 def test_a_remount_that_fails_later_brings_everything_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    unmount()
-    Path(facts.path()).unlink(missing_ok=True)
+    mount()
     try:
         run({"name": "a", "l3": 3, "mode": "exclusive"}, {"name": "b", "l3": 2})
         (ROOT / "foreign").mkdir()
