@@ -112,6 +112,10 @@ def parse_boolean(value: object, what: str = "value") -> bool:
     raise InvalidInput("%s: %r is neither true nor false" % (what, value))
 
 
+# CPUs and memory nodes: NR_CPUS and MAX_NUMNODES are smaller on every architecture.
+_LAST_NUMBER = 65535
+
+
 def parse_list(text: object, what: str = "list") -> frozenset[int]:
     """Numbers from the kernel's list format, "0-3,7" or "0-31:2/8" (bitmap_parselist(), lib/bitmap-str.c).
 
@@ -130,10 +134,12 @@ def parse_list(text: object, what: str = "list") -> frozenset[int]:
             used, group = 1, 1
             if pattern:
                 used, group = (int(number) for number in pattern.split("/"))
-            if not 0 <= first <= last <= 65535 or not 0 < used <= group:
+            if first > last or first < 0 or not 0 < used <= group:
                 raise ValueError(part)
         except ValueError:
             raise InvalidInput("%s: %r is not a list such as 0-3,7" % (what, str(text))) from None
+        if last > _LAST_NUMBER:
+            raise InvalidInput("%s: %r names number %d, and no machine has any beyond %d" % (what, str(text), last, _LAST_NUMBER))
         numbers.update(n for n in range(first, last + 1) if (n - first) % group < used)
     return frozenset(numbers)
 

@@ -255,6 +255,8 @@ class _Planner:
             wakes = setting.option == "cpu.weight" and self._stops_idling(group, new)
             if before == setting.kept and not wakes:
                 continue
+            if setting.option == "cpu.weight" and not wakes and before is not None:
+                self._check_idle(group, setting)
             grows = setting.starts_low if before is None else wakes or setting.file.format.grows(before, setting.kept)
             step = (steps.SetIdle if setting.option == "cpu.idle" else steps.SetKnob)(group.name, setting, before)
             if not grows and before is not None:
@@ -272,6 +274,15 @@ class _Planner:
     def _stops_idling(self, group: Group, new: list[Hierarchy]) -> bool:
         idle = next((setting for setting in group.settings if setting.option == "cpu.idle"), None)
         return idle is not None and idle.hierarchy not in new and idle.kept == "0" and self.seen.now(idle, group.name) == "1"
+
+    def _check_idle(self, group: Group, setting: Setting) -> None:
+        """Refuse a weight for a group that is idle already and stays so (sched_group_set_shares(), kernel/sched/fair.c)."""
+        if (self.seen.text(setting.hierarchy, group.name + "/cpu.idle") or "").strip() == "1":
+            raise InvalidInput(
+                "group %s: cpu.weight cannot be set: the group is idle, and an idle group has no weight" % group.name,
+                target=setting.hierarchy.tree.full("%s/%s" % (group.name, setting.file.name)),
+                hint="set cpu.idle to false with it",
+            )
 
     def _will_be_there(self, setting: Setting, group: Group, new: list[Hierarchy]) -> bool:
         """Whether a file that is not there now will be when its turn comes, as far as that can be known."""

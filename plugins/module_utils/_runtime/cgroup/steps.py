@@ -91,7 +91,10 @@ def hint_for(path: str, code: int) -> str:
         return "this kernel has no such file in the group: the feature is not built in, or switched off at boot"
     if code in (errno.EACCES, errno.EPERM, errno.EROFS) and (name, code) not in _HINTS:
         return "run as root (become: true), outside a container that has the hierarchy read-only"
-    return _HINTS.get((name, code), "")
+    known = _HINTS.get((name, code), "")
+    if not known and code in (errno.EINVAL, errno.ERANGE):
+        return "the kernel does not take this value for %s: its document (admin-guide/cgroup-v1 or cgroup-v2.rst) says what it takes" % name
+    return known
 
 
 class SetKnob(WriteFile):

@@ -272,6 +272,15 @@ def test_an_idle_group_becomes_one_with_a_weight_and_back(v1: FakeHost, v2: Fake
         converge(host, web(cpu={"idle": True}))
 
 
+def test_a_weight_for_a_group_that_is_idle_already_is_refused(v1: FakeHost, v2: FakeHost) -> None:
+    for host in (v1, v2):
+        converge(host, web(cpu={"idle": True}))
+        before = host.snapshot()
+        with pytest.raises(InvalidInput, match=r"cpu.weight cannot be set: the group is idle"):
+            converge(host, web(cpu={"weight": 250}))
+        assert host.snapshot() == before
+
+
 def test_a_weight_for_an_idle_group_is_refused(host: FakeHost) -> None:
     with pytest.raises(InvalidInput, match=r"cpu.weight.*idle"):
         planned(host, web(cpu={"idle": True, "weight": 250}))
