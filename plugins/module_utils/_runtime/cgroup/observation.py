@@ -30,9 +30,13 @@ class Observation:
         """Whether the group is there; a file that will be read anyway, if it is there, tells without another look."""
         key = (hierarchy.tree, group)
         if key not in self._there:
-            found = bool(a_file) and self.text(hierarchy, group + "/" + a_file) is not None
-            self._there[key] = found or not group or hierarchy.tree.exists(group)
+            self._there[key] = not group or self._look(hierarchy, group, a_file)
         return self._there[key]
+
+    def _look(self, hierarchy: Hierarchy, group: str, a_file: str) -> bool:
+        if not self.exists(hierarchy, group.rpartition("/")[0]):
+            return False  # a thousand groups to be made in one that is not there need no look each
+        return (bool(a_file) and self.text(hierarchy, group + "/" + a_file) is not None) or hierarchy.tree.exists(group)
 
     def now(self, setting: Setting, group: str) -> str | None:
         """The canonical spelling of what a setting's file holds; None where it is not there."""

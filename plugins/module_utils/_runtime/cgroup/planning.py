@@ -294,7 +294,7 @@ class _Planner:
             return False
         # A new v1 group has the files of the root, and a few more of which these tell.
         witness = {"pids.max": "", "blkio.bfq.weight": "blkio.bfq.io_service_bytes"}.get(name, name)
-        return not witness or not name.startswith(("memory.", "cpu.", "hugetlb.", "blkio.")) or hierarchy.tree.exists(witness)
+        return not witness or not name.startswith(("memory.", "cpu.", "hugetlb.", "blkio.")) or self.seen.exists(hierarchy, witness)
 
     def _no_file(self, setting: Setting, group: Group) -> BulkheadError:
         return InvalidInput(
