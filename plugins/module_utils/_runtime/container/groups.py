@@ -10,18 +10,23 @@ freezer, memory, pids, cpu, cpuacct and devices, and wherever else its resources
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from ..cgroup import group as groups
 from ..cgroup import slices
 from ..cgroup.host import Hierarchy, Host
 from ..errors import InvalidInput
+from ..kernel import flock
 from ..kernel.files import Tree
+from .paths import Paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
+_PATIENCE = 120.0
 _COUNTED = ("memory", "pids", "cpu")
 _ALWAYS_V1 = ("freezer", "memory", "pids", "cpu", "cpuacct", "devices")
 
@@ -63,6 +68,14 @@ def desired(config: dict[str, Any], resources: dict[str, Any], host: Host) -> gr
             if not hierarchy.controllers and "systemd" in hierarchy.name:
                 group.joins(hierarchy)
     return group
+
+
+@contextlib.contextmanager
+def making(paths: Paths) -> Iterator[None]:
+    """Groups on the way to those of containers are shared: while units make theirs, each by itself, none removes one that is empty just now."""
+    os.makedirs(paths.locks, mode=0o700, exist_ok=True)
+    with flock.held(paths.locks, True, _PATIENCE, "other containers have been making their control groups for %d seconds"):
+        yield
 
 
 def gone(name: str, host: Host) -> groups.Group:

@@ -240,7 +240,8 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
     group = groups.desired(config, resources, host)
     if host.v2 is not None:
         _step_aside(host.v2.tree, group.boundary + "/" + OWN_GROUP)
-    apply(plan_groups(host, [group]))
+    with groups.making(paths):
+        apply(plan_groups(host, [group]))
     classes.make_again(config, resources)
     own = config["rootfs"] == "host"
     if own and not os.path.isdir(paths.own(config["name"]) + "/upper"):

@@ -256,7 +256,7 @@ class StartUnits(Step):
             _note_end(self.call.paths.state(container))
         systemd.forget_failures([name_of(container) for container in self.containers])
         for group in self.groups:
-            sweep(self.call.host, group)
+            sweep(self.call.host, group, self.call.paths)
 
 
 class StopUnit(Step):
@@ -294,13 +294,14 @@ class Sweep(Step):
     before = "directory"
     after = None
 
-    def __init__(self, host: Host, group: str) -> None:
+    def __init__(self, host: Host, group: str, paths: Paths) -> None:
         self.host = host
+        self.paths = paths
         self.group = group
         self.target = ", ".join(hierarchy.tree.full(group) for hierarchy in left_over(host, group))
 
     def do(self) -> None:
-        sweep(self.host, self.group)
+        sweep(self.host, self.group, self.paths)
 
     def undo(self) -> None:
         """A unit that starts makes its groups itself."""
@@ -311,16 +312,18 @@ def left_over(host: Host, group: str) -> list[Any]:
     return [hierarchy for hierarchy in host.hierarchies if hierarchy.version == 1 and hierarchy.tree.exists(group)]
 
 
-def sweep(host: Host, group: str) -> None:
+def sweep(host: Host, group: str, paths: Paths) -> None:
     """Kill what is in the group, and remove it and what is above it and empty."""
     for hierarchy in left_over(host, group):
         KillGroup(hierarchy, group, [], []).do()
-        parts = group.split("/")
-        for end in range(len(parts), 0, -1):
-            try:
-                hierarchy.tree.rmdir("/".join(parts[:end]))
-            except OSError:
-                break
+    with groups.making(paths):
+        for hierarchy in left_over(host, group):
+            parts = group.split("/")
+            for end in range(len(parts), 0, -1):
+                try:
+                    hierarchy.tree.rmdir("/".join(parts[:end]))
+                except OSError:
+                    break
 
 
 def stop_empty_slice(config: dict[str, Any], host: Host) -> None:
