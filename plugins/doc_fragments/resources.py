@@ -27,7 +27,8 @@ options:
         description: Above this, the group is slowed down and reclaimed from, never killed. File C(memory.high); v1 has no counterpart.
         type: raw
       low:
-        description: Memory that is taken only when nothing else can be had. File C(memory.low), on v1 C(memory.soft_limit_in_bytes), the nearest it has.
+        description: Memory that is taken only when nothing else can be had. File C(memory.low), on v1 C(memory.soft_limit_in_bytes), the nearest it has, which
+          newer kernels do not keep; that is refused.
         type: raw
       min:
         description: Memory that is never taken. File C(memory.min); v1 has no counterpart.

@@ -46,7 +46,8 @@ options:
       - Who is asked to make the group. V(auto), which is also what holds when it is not given, takes V(systemd) where systemd runs the machine, and
         V(cgroupfs) elsewhere. Beside O(groups), it holds for each group that does not have its own.
       - V(cgroupfs) writes the kernel's files. Where systemd runs the machine, it is refused for systemd's own units, because systemd would undo what is
-        written, and warns for groups beside them.
+        written, and warns for groups beside them. In a v1 hierarchy in which no unit has a group, often C(blkio), systemd removes empty groups of others
+        whenever it reloads, so there it is refused for those as well, but for groups that get O(processes).
       - V(systemd) has slices made and limits set by systemd, so that C(systemctl daemon-reload) and C(systemctl set-property) of other properties change
         nothing. A limit becomes a line in a drop-in of the unit, C(/etc/systemd/system/UNIT.d/50-bulkhead.conf), or with O(persist=false)
         C(/run/systemd/system/UNIT.d/55-bulkhead.conf). What the kernel then holds is compared and returned, so that drift is healed wherever it is.
@@ -122,7 +123,8 @@ options:
             description: Above this, the group is slowed down and reclaimed from, never killed. File C(memory.high); v1 has no counterpart.
             type: raw
           low:
-            description: Memory that is taken only when nothing else can be had. File C(memory.low), on v1 C(memory.soft_limit_in_bytes), the nearest it has.
+            description: Memory that is taken only when nothing else can be had. File C(memory.low), on v1 C(memory.soft_limit_in_bytes), the nearest it
+              has, which newer kernels do not keep; that is refused.
             type: raw
           min:
             description: Memory that is never taken. File C(memory.min); v1 has no counterpart.

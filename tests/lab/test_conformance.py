@@ -79,7 +79,7 @@ def test_rows_have_names_of_their_own(table):
     assert all(row.acts or row.skip for row in table.ROWS)
 
 
-@pytest.mark.parametrize("cgroup", ["v2"])
+@pytest.mark.parametrize("cgroup", MODES)
 def test_what_is_foreseen_of_a_limit_is_what_the_kernel_keeps(answers, cgroup):
     """Random values of every limit; each is read back as foreseen, undone and done again. One that cannot be on this node says why."""
     rows, said = answers("kept", "intel", cgroup)

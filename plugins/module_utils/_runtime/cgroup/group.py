@@ -75,6 +75,7 @@ class Group:
     title: what the user calls it; name: where it is below the root of each hierarchy, for units of systemd known only when planned.
     place: the unit that it is or below which it is, where systemd manages it. boundary: the group of the unit above it that
     delegates to us: what lies above that is not ours to write. awaited: that unit is yet to be started, and will be before the group is made.
+    brought_back: it is as it was asked for once, and what groups above it have lost with CPUs that were gone is given back to them.
     """
 
     def __init__(self, name: str, present: bool = True) -> None:
@@ -83,6 +84,7 @@ class Group:
         self.place: slices.Place | None = None
         self.boundary = ""
         self.awaited = False
+        self.brought_back = False
         self.present = present
         self.settings: list[Setting] = []
         self.hierarchies: list[Hierarchy] = []
@@ -177,7 +179,7 @@ def parse_group(options: dict[str, Any], host: Host) -> Group:
         raise
     if not group.hierarchies:
         # Nothing tells where it must be: on v2 the one tree, on pure v1 wherever it could be limited later.
-        for hierarchy in [host.v2] if host.v2 else [h for h in host.hierarchies if h.controllers]:
+        for hierarchy in [host.v2] if host.v2 else [h for h in host.hierarchies if h.controllers and not host.is_swept(h)]:
             group.joins(hierarchy)
     return group
 

@@ -108,6 +108,13 @@ class Host:
         """Whether systemd makes and removes groups in this hierarchy."""
         return self.systemd and (hierarchy.version == 2 or "systemd" in hierarchy.name or bool(set(SYSTEMD_V1) & set(hierarchy.controllers)))
 
+    def is_swept(self, hierarchy: Hierarchy) -> bool:
+        """Whether systemd removes empty groups of others in this hierarchy: of v1, where no unit needs one of its own.
+
+        It does so whenever it looks at its root slice, at each daemon-reload: cg_trim_v1_controllers(), src/shared/cgroup-setup.c.
+        """
+        return hierarchy.version == 1 and bool(hierarchy.controllers) and self.is_systemds(hierarchy) and not hierarchy.tree.exists("init.scope")
+
     def has(self, controller: str) -> bool:
         """Whether the controller, by its v2 name, is in a mounted hierarchy."""
         return controller in self.by_controller or V1_NAMES.get(controller, "") in self.by_controller

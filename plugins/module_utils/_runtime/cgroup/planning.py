@@ -21,13 +21,16 @@ from ..errors import BulkheadError, InvalidInput
 from ..kernel import processes
 from ..kernel.files import Tree
 from ..plan import Plan, Step
-from ..units import format_size
+from ..units import format_list, format_size, parse_list
 from . import capacity, devices, steps
 from .group import Group, Setting
 from .host import SYSTEMD_V2, THREADED, Hierarchy, Host
 from .observation import Observation
 from .swap import with_memsw
 from .values import MAX
+
+# Files that take more than one write to be set.
+_STEPS = {"cpu.idle": steps.SetIdle, "memory.soft_limit_in_bytes": steps.SetSoftLimit}
 
 
 class GroupPlan(Plan):
@@ -79,6 +82,7 @@ class _Planner:
         self._cpusets = {
             (group.name, setting.option): setting.kept for group in groups for setting in group.settings if setting.option in ("cpuset.cpus", "cpuset.mems")
         }
+        self._asked = frozenset(self._cpusets)
         self.removals: list[Step] = []
         self.shrinks: list[tuple[int, int, Step]] = []
         self.grows: list[Step] = []
@@ -154,6 +158,8 @@ class _Planner:
         if len(new) == len(group.hierarchies):
             self.fresh.add(group.title)
         for hierarchy in group.hierarchies:
+            if group.brought_back and hierarchy.version == 1 and "cpuset" in hierarchy.controllers:
+                self._give_back(hierarchy, group)
             self._make_path(hierarchy, group)
         self._settings(group, new)
         if group.devices is not None:
@@ -243,6 +249,30 @@ class _Planner:
             if text:
                 self.grows.append(steps.WriteCore(hierarchy.tree, "%s/%s" % (name, which), None, text))
 
+    def _give_back(self, hierarchy: Hierarchy, group: Group) -> None:
+        """Let the groups above have what this one is to have, as far as their own parents do.
+
+        The kernel takes a CPU that goes out of every v1 cpuset and gives it back to none (cpuset_update_active_cpus(),
+        kernel/cgroup/cpuset.c). Groups that were made on the way to this one have nobody else to see to it.
+        """
+        parts = group.name.split("/")
+        for which in ("cpuset.cpus", "cpuset.mems"):
+            wanted = parse_list(self._cpusets.get((group.name, which)) or "")
+            have = parse_list((self.seen.text(hierarchy, which) or "").strip()) if wanted else frozenset()
+            for end in range(1, len(parts)):
+                name = "/".join(parts[:end])
+                if not have or not self._is_there(hierarchy, name):
+                    break
+                if (name, which) in self._asked:
+                    have = parse_list(self._cpusets[name, which])
+                    continue
+                now = (self._cpusets.get((name, which)) or self.seen.text(hierarchy, name + "/" + which) or "").strip()
+                held = parse_list(now)
+                have = held | (wanted & have)
+                if have > held:
+                    self._cpusets[name, which] = format_list(have)
+                    self.grows.append(steps.GiveBack(hierarchy.tree, "%s/%s" % (name, which), now, format_list(have)))
+
     def _settings(self, group: Group, new: list[Hierarchy]) -> None:
         """Steps for every setting that differs, sorted by what takes and what gives."""
         taking: list[tuple[int, Step]] = []
@@ -258,7 +288,7 @@ class _Planner:
             if setting.option == "cpu.weight" and not wakes and before is not None:
                 self._check_idle(group, setting)
             grows = setting.starts_low if before is None else wakes or setting.file.format.grows(before, setting.kept)
-            step = (steps.SetIdle if setting.option == "cpu.idle" else steps.SetKnob)(group.name, setting, before)
+            step = _STEPS.get(setting.file.name, steps.SetKnob)(group.name, setting, before)
             if not grows and before is not None:
                 self._check_usage(group, setting)
             (giving if grows else taking).append((setting.order if grows else -setting.order, step))

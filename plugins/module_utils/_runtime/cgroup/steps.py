@@ -128,6 +128,22 @@ class SetIdle(SetKnob):
             self.tree.write(self._weight, self._held)
 
 
+class SetSoftLimit(SetKnob):
+    """Set a soft limit of v1. Some kernels take every value and keep none (mem_cgroup_write(), mm/memcontrol-v1.c), which no file tells beforehand."""
+
+    def do(self) -> None:
+        super().do()
+        held = self.setting.file.format.normal(self.tree.read(self.path))
+        if held != self.setting.kept:
+            super().undo()
+            raise BulkheadError(
+                "group %s: %s cannot be had: this kernel takes what is written to %s and keeps nothing of it" % (self.group, self.setting.option, self.target),
+                target=self.target,
+                value=self.after,
+                hint="newer kernels have no soft limits on cgroup v1: leave it out, or boot with cgroup v2, where memory.low and memory.min protect memory",
+            )
+
+
 class WriteCore(WriteFile):
     """Write a file that the plan itself needs: controllers handed down, CPUs that a new v1 cpuset starts with."""
 
@@ -137,8 +153,26 @@ class WriteCore(WriteFile):
         )
 
 
+class GiveBack(WriteCore):
+    """Give a v1 cpuset above a group the CPUs or memory nodes that it lost while they were gone."""
+
+
 class MakeGroup(MakeDirectory):
-    """Make a group in one hierarchy."""
+    """Make a group in one hierarchy. One that another run has made since the plan was, on its way to a group of its own, is there and stays."""
+
+    _made = True
+
+    def do(self) -> None:
+        try:
+            super().do()
+        except FileExistsError:
+            if not os.path.isdir(self.tree.full(self.path)):
+                raise
+            self._made = False
+
+    def undo(self) -> None:
+        if self._made:
+            super().undo()
 
     def explain(self, error: OSError) -> BulkheadError:
         hint = (

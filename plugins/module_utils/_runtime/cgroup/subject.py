@@ -29,7 +29,9 @@ class Groups(Subject):
         self.host = Host.observe()
 
     def parse(self, options: dict[str, Any]) -> Group:
-        return parse_group({**options, "manager": options.get("manager") or "auto"}, self.host)
+        group = parse_group({**options, "manager": options.get("manager") or "auto"}, self.host)
+        group.brought_back = self.replaying
+        return group
 
     def plan(self, objects: list[Group]) -> GroupPlan:
         return plan(self.host, objects, self.persist is not False)

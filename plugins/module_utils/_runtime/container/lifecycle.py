@@ -13,7 +13,7 @@ from ..cgroup.group import Group
 from ..cgroup.host import Host
 from ..cgroup.planning import GroupPlan, plan_groups
 from ..cgroup.report import report as report_groups
-from ..cgroup.steps import Freeze, is_frozen
+from ..cgroup.steps import Freeze, GiveBack, is_frozen
 from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..plan import Plan, Step
@@ -126,6 +126,7 @@ class Lifecycle:
         self._log_sizes: dict[str, int] = {}  # before they were
         self._fingerprint = ""
         self.persist: bool | None = True
+        self.replaying = False
 
     # What is desired
 
@@ -151,6 +152,7 @@ class Lifecycle:
         if container.config is not None:
             try:
                 container.group = groups.desired(container.config, container.resources, self.host)
+                container.group.brought_back = self.replaying
             except InvalidInput as error:
                 error.problem = "container %s: resources: %s" % (container.name, error.problem)
                 raise
@@ -241,7 +243,7 @@ class Lifecycle:
         group = seen.record.get("cgroup")
         if units.ours(seen.record):
             if group and units.left_over(self.host, str(group)):
-                work.first.append(units.Sweep(self.host, str(group)))
+                work.first.append(units.Sweep(self.host, str(group), self.paths))
         elif group and seen.has_group:
             work.gone.append(str(group))
 
@@ -385,6 +387,7 @@ class Lifecycle:
             for container in work.fresh:
                 if container.config is not None:
                     renewed.append(groups.desired(container.config, container.resources, host))
+                    renewed[-1].brought_back = self.replaying
             made = plan_groups(host, renewed)
             plan.steps += _sorted_out(made.steps, host, {group.name: steps_of[container.name] for container, group in zip(work.fresh, renewed)})
             plan.warnings += made.warnings
@@ -431,13 +434,15 @@ class Lifecycle:
             if container.config is not None:
                 group = groups.desired(container.config, container.resources, host)
                 group.awaited = True
+                group.brought_back = self.replaying
                 desired.append(group)
         made = plan_groups(host, desired)
         plan.steps += [own for own in work.own if own.config["name"] in names]
         work.own = [own for own in work.own if own.config["name"] not in names]
         plan.needs_core = True
+        plan.steps += [step for step in made.steps if isinstance(step, GiveBack)]
         plan.steps.append(units.StartUnits(self.call, names, [group.name for group in desired]))
-        plan.steps += [units.ByUnit(step) for step in made.steps]
+        plan.steps += [units.ByUnit(step) for step in made.steps if not isinstance(step, GiveBack)]
         plan.warnings += made.warnings
 
     # Doing it

@@ -32,6 +32,7 @@ class Containers(Subject):
         self.last = ContainerPlan()
 
     def parse(self, options: dict[str, Any]) -> Container:
+        self.lifecycle.replaying = self.replaying
         return self.lifecycle.parse(options)
 
     def plan(self, objects: list[Container]) -> ContainerPlan:

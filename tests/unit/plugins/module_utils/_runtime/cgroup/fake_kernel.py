@@ -310,7 +310,8 @@ def _lines(tree: KernelTree, path: str) -> dict[str, str]:
 
 
 def _put_lines(tree: KernelTree, path: str, lines: dict[str, str]) -> None:
-    tree.put(path, "\n".join("%s %s" % pair for pair in lines.items()))
+    # In the order of the devices, however they were written.
+    tree.put(path, "\n".join("%s %s" % pair for pair in sorted(lines.items(), key=lambda pair: (pair[0] != "default", pair[0]))))
 
 
 def _throttle_v1(tree: KernelTree, group: str, name: str, text: str) -> None:

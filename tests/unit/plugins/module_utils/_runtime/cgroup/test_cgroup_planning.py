@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.gro
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.planning import GroupPlan, plan_groups
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.report import report
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
-from fake_kernel import CPUS, DISK, NODES, OTHER_DISK, FakeHost, cpulist
+from fake_kernel import CPUS, DISK, NODES, OTHER_DISK, RULES, FakeHost, cpulist
 
 MIB = 1 << 20
 
@@ -167,6 +167,43 @@ def test_a_new_cpuset_has_what_its_parent_has(v1: FakeHost) -> None:
 def test_a_new_cpuset_below_a_new_and_smaller_one_has_what_that_will_have(v1: FakeHost) -> None:
     converge(v1, {"name": "a", "cpuset": {"cpus": "0"}}, {"name": "a/b", "cpuset": {"mems": "0"}}, {"name": "a/b/c", "controllers": ["cpuset"]})
     assert v1.tree("cpuset").get("a/b/cpuset.cpus") == v1.tree("cpuset").get("a/b/c/cpuset.cpus") == "0"
+
+
+def test_what_is_brought_back_gives_the_groups_above_the_cpus_that_they_lost(v1: FakeHost) -> None:
+    group = {"name": "a/b/c", "cpuset": {"cpus": "0-1"}}
+    converge(v1, group)
+    tree = v1.tree("cpuset")
+    names = ["a/b/c/cpuset.cpus", "a/b/cpuset.cpus", "a/cpuset.cpus"]
+    for name in names:  # a CPU goes and returns
+        tree.put(name, "0")
+    with pytest.raises(BulkheadError, match="The parent group does not have all of these CPUs"):
+        plans.apply(planned(v1, group))
+    back = parse_group(group, v1)
+    back.brought_back = True
+    the_plan = plan_groups(v1, [back])
+    assert [(step.target[len(tree.path) + 1 :], step.after) for step in the_plan] == [(name, "0-1") for name in reversed(names)]
+    plans.apply(the_plan)
+    assert plan_groups(v1, [back]).writes() == []
+    plans.undo(the_plan.steps)
+    assert [tree.get(name) for name in names] == ["0"] * 3
+
+
+def test_a_group_above_that_was_given_less_keeps_it(v1: FakeHost) -> None:
+    above, group = {"name": "a", "cpuset": {"cpus": "0"}}, {"name": "a/b", "cpuset": {"cpus": "0-1"}}
+    back = [parse_group(options, v1) for options in (above, group)]
+    for one in back:
+        one.brought_back = True
+    with pytest.raises(BulkheadError, match="The parent group does not have all of these CPUs"):
+        plans.apply(plan_groups(v1, back))
+
+
+def test_a_soft_limit_that_the_kernel_does_not_keep_is_refused(v1: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    converge(v1, web(memory={"low": "1M"}))
+    monkeypatch.setitem(RULES, next(rule for rule in RULES if "soft_limit" in rule), lambda *_write: None)
+    before = v1.snapshot()
+    with pytest.raises(BulkheadError, match=r"memory\.low cannot be had: .* keeps nothing of it") as caught:
+        plans.apply(planned(v1, web(pids={"max": 5}, memory={"low": "2M"})))
+    assert "leave it out" in caught.value.hint and v1.snapshot() == before
 
 
 def memory_files(host: FakeHost, *groups: dict[str, Any]) -> list[tuple[str, str | None]]:
