@@ -35,6 +35,9 @@ END = "7 +++ exited with 0 +++"
         '7 renameat2(3</tmp>, "a", 4</etc/bulkhead/desired.d>, "a.json", 0) = 0',
         '7 mount("proc", "/proc", "proc", 0, NULL) = 0',
         "7 bpf(BPF_PROG_ATTACH, {target_fd=5, attach_bpf_fd=6}, 16) = 0",
+        '7 openat(AT_FDCWD</>, "/etc/systemd/system/a.slice.d/50-bulkhead.conf", O_WRONLY|O_CREAT, 0644) = 4</etc/systemd/system/a.slice.d/50-bulkhead.conf>',
+        '7 execve("/usr/bin/systemctl", ["systemctl", "daemon-reload"], 0x7ffd /* 4 vars */) = 0',
+        '7 execve("/usr/bin/systemctl", ["systemctl", "set-property", "a.slice", "TasksMax=5"], 0x7ffd /* 4 vars */ <unfinished ...>',
     ],
 )
 def test_writes(line: str, tmp_path: Path) -> None:
@@ -54,6 +57,8 @@ def test_writes(line: str, tmp_path: Path) -> None:
         '7 openat(AT_FDCWD</>, "/sys/fs/cgroups", O_WRONLY) = -1 ENOENT (No such file or directory)',
         "7 bpf(BPF_PROG_QUERY, {query={target_fd=5}}, 32) = 0",
         "7 <... openat resumed>) = 4</sys/fs/cgroup/x>",
+        '7 execve("/usr/bin/systemctl", ["systemctl", "show", "--all", "--property", "Id,Delegate"], 0x7ffd /* 4 vars */) = 0',
+        '7 execve("/usr/bin/python3", ["python3", "daemon-reload"], 0x7ffd /* 4 vars */) = 0',
     ],
 )
 def test_no_writes(line: str, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ Says how often the module was seen to run, and quotes each line that is a write.
 trace does not show a whole run of the module, so that it cannot pass on nothing. The trace is read once: it is removed.
 
 A write is: opening a file beneath a watched directory for writing, or creating, removing, renaming or changing one there;
-mounting or unmounting anything; loading or attaching a BPF program. An attempt that the kernel refuses counts as well.
+mounting or unmounting anything; loading or attaching a BPF program; asking systemd for anything but what
+it knows. An attempt that the kernel refuses counts as well.
 Opening a lock file does not.
 """
 
@@ -25,6 +26,8 @@ WATCHED = (
     "/var/lib/bulkhead",
     "/usr/local/bin/bulkhead",
     "/usr/local/libexec/bulkhead.pyz",
+    "/etc/systemd/system",
+    "/run/systemd/system",
 )
 LOCK = re.compile(r"/(run|var/lib)/bulkhead/(.+/)?([^/]+\.)?lock")
 
@@ -35,6 +38,9 @@ NAMES = {
 }  # fmt: skip
 DESCRIPTORS = {"write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fchmod", "fchown"}
 MOUNTS = {"mount", "umount2", "move_mount", "mount_setattr", "pivot_root"}
+
+SYSTEMD = re.compile(r'execve\("[^"]*/(?:systemctl|systemd-run|busctl)", \["[^"]*", "([^"]*)"')
+QUESTIONS = {"show", "is-active", "is-enabled", "cat", "list-units", "status", "get-property"}
 
 CALL = re.compile(r"(?:\d+ +)?(\w+)\((.*)")
 STRING = r'"((?:[^"\\]|\\.)*)"'
@@ -62,6 +68,9 @@ def is_write(line: str) -> bool:
     unquoted = re.sub(STRING, "", arguments)
     if call in MOUNTS:
         return True
+    if call == "execve":
+        asked = SYSTEMD.search(line)
+        return asked is not None and asked.group(1) not in QUESTIONS
     if call == "bpf":
         return BPF_CHANGE.search(unquoted) is not None
     if call in OPENS:
