@@ -86,9 +86,7 @@ def node(lab):
     return lab.node
 
 
-@pytest.fixture
-def fresh_node():
-    """fresh_node(kind="intel", cgroup="v2", append=""): a node with a clean disk, for one test."""
+def _fresh():
     with contextlib.ExitStack() as stack:
 
         def start(kind="intel", cgroup="v2", append="", **more):
@@ -98,3 +96,15 @@ def fresh_node():
             return mine.start(kind, cgroup, append=append, fresh=True, tied=True, **more)
 
         yield start
+
+
+@pytest.fixture
+def fresh_node():
+    """fresh_node(kind="intel", cgroup="v2", append=""): a node with a clean disk, for one test."""
+    yield from _fresh()
+
+
+@pytest.fixture(scope="module")
+def fresh_nodes():
+    """The same, for the tests of one file."""
+    yield from _fresh()

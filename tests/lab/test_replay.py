@@ -3,12 +3,14 @@
 
 """What is kept survives real reboots and power cuts, comes back when a CPU or disk does, and differences are seen.
 
-One node for each way of control groups: v2 with modules and the role, as users have it; hybrid, where CPUs take cpusets with
-them, with the same calls without Ansible, so that its power can be cut in the middle of one.
+One node for each way of control groups, both at a time: v2 with modules and the role, as users have it; hybrid, where CPUs take
+cpusets with them, with the same calls without Ansible, so that its power can be cut in the middle of one. What systemd keeps by
+itself, its units, goes through the same reboots: inside/test_systemd_boot.py, before and after.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import random
 import re
@@ -20,14 +22,15 @@ from nodes.node import Node
 
 pytestmark = pytest.mark.long
 
+UNITS = "tests/lab/inside/test_systemd_boot.py"
 DESIRED = "/etc/bulkhead/desired.d/cgroup_group.json"
 # Everything that a boot must bring back, as the kernel shows it; the ids of processes and the times are another boot's.
 LOOK = """
-for d in /sys/fs/cgroup /sys/fs/cgroup/*; do for g in bh-lab bhslice.slice bulkhead; do
+for d in /sys/fs/cgroup /sys/fs/cgroup/*; do for g in labgroup bhslice.slice bulkhead; do
   [ -d $d/$g ] && find $d/$g -type f \\( -name memory.max -o -name memory.limit_in_bytes -o -name pids.max -o -name cpu.max \\
     -o -name cpu.cfs_quota_us -o -name cpuset.cpus -o -name io.max -o -name blkio.throttle.read_bps_device -o -name cgroup.freeze -o -name freezer.state \\) \\
     -exec grep -H . {} + ; done; done | sort
-for c in web idle job; do
+for c in web own idle job; do
   echo $c $(grep -o '"status": "[a-z]*"' /run/bulkhead/containers/$c/state.json 2>/dev/null || echo nothing)
 done
 """
@@ -64,13 +67,12 @@ def unit_is_done(node: Node) -> None:
     node.run("systemctl is-system-running --wait", check=False)
 
 
-def test_reboot_on_v2(fresh_node):
+def reboot_on_v2(node: Node) -> None:
     """The role and modules, a reboot, and all is as before; a group removed by hand is told and healed."""
-    node = fresh_node("intel", "v2")
     groups = [
-        {"name": "bh-lab/a", "manager": "cgroupfs", "memory": {"max": "64M"}, "pids": {"max": 100}},
-        {"name": "bh-lab/a/below", "manager": "cgroupfs", "pids": {"max": 40}, "frozen": True},
-        {"name": "bh-lab/b", "manager": "cgroupfs", "cpu": {"max": 0.5}, "cpuset": {"cpus": "1-2"}, "io": {"max": [{"device": "/dev/vda", "rbps": "10M"}]}},
+        {"name": "labgroup/a", "manager": "cgroupfs", "memory": {"max": "64M"}, "pids": {"max": 100}},
+        {"name": "labgroup/a/below", "manager": "cgroupfs", "pids": {"max": 40}, "frozen": True},
+        {"name": "labgroup/b", "manager": "cgroupfs", "cpu": {"max": 0.5}, "cpuset": {"cpus": "1-2"}, "io": {"max": [{"device": "/dev/vda", "rbps": "10M"}]}},
         {"name": "bhslice/a", "memory": {"max": "96M"}, "pids": {"max": 70}},
     ]
     containers = [
@@ -87,10 +89,12 @@ def test_reboot_on_v2(fresh_node):
     before = look(node)
     assert len(before.splitlines()) > 15
     assert command(node, "drift") == (0, {"drift": [], "failures": []})
+    plays.pytest(node, UNITS)
 
     node.reboot()
     unit_is_done(node)
     assert look(node) == before
+    plays.pytest(node, UNITS)
     assert command(node, "drift") == (0, {"drift": [], "failures": []})
     status, shown = command(node, "status")
     kept = {one["name"]: one for one in shown["kinds"]["container_run"]}
@@ -101,32 +105,30 @@ def test_reboot_on_v2(fresh_node):
     assert shown["last_replay"]["failures"] == []
     assert runs(node) >= 1
 
-    node.run("rmdir /sys/fs/cgroup/bh-lab/a/below /sys/fs/cgroup/bh-lab/a")
+    node.run("rmdir /sys/fs/cgroup/labgroup/a/below /sys/fs/cgroup/labgroup/a")
     status, told = command(node, "drift")
     assert status == 1
-    assert [entry for entry in told["drift"] if entry["target"] == "/sys/fs/cgroup/bh-lab/a/below/pids.max"] == [
-        {"kind": "cgroup_group", "name": "bh-lab/a/below", "target": "/sys/fs/cgroup/bh-lab/a/below/pids.max", "before": None, "after": "40"}
+    assert [entry for entry in told["drift"] if entry["target"] == "/sys/fs/cgroup/labgroup/a/below/pids.max"] == [
+        {"kind": "cgroup_group", "name": "labgroup/a/below", "target": "/sys/fs/cgroup/labgroup/a/below/pids.max", "before": None, "after": "40"}
     ]
     assert command(node, "replay")[0] == 0
     assert look(node) == before
 
     # A disk that is added: the kernel's own event, sent once more.
-    node.run("rmdir /sys/fs/cgroup/bh-lab/a/below; udevadm trigger --action=add /sys/block/vda")
+    node.run("rmdir /sys/fs/cgroup/labgroup/a/below; udevadm trigger --action=add /sys/block/vda")
     assert until(lambda: look(node) == before), "nothing was replayed when a disk was added"
 
     # The role takes away what it has installed; what is kept stays.
     role = {"ansible.builtin.include_role": {"name": "bulkhead.linux.node"}, "vars": {"node_report": False, "node_replay": False}}
     assert re.search(r"changed=[1-9]", plays.tasks([node], role))
-    left = node.run(
-        "ls /etc/systemd/system/bulkhead* /etc/udev/rules.d/*bulkhead* /etc/tmpfiles.d/bulkhead* /etc/systemd/system/*.wants/bulkhead*", check=False
-    )
+    files = "systemd/system/bulkhead-replay* systemd/system/*.wants/bulkhead-replay* udev/rules.d/*bulkhead* tmpfiles.d/bulkhead*"
+    left = node.run("cd /etc; ls " + files, check=False)
     assert left.stdout == ""
     assert command(node, "drift")[0] == 0
 
 
-def test_power_cuts_and_cpus_on_hybrid(fresh_node):
-    """Power cuts in the middle of keeping; a boot after each; a CPU that goes and returns."""
-    node = fresh_node("intel", "hybrid")
+def cuts_and_cpus_on_hybrid(node: Node) -> None:
+    """The power is cut in the middle of keeping; a boot after that, a reboot as it should be; a CPU that goes and returns."""
     files = node.sync() + "/roles/node/files"
     node.run(
         "install -Dm644 -t /etc/systemd/system %s/bulkhead-replay.service %s/bulkhead-replay.path; install -Dm644 -t /etc/udev/rules.d %s/90-bulkhead.rules;"
@@ -136,29 +138,32 @@ def test_power_cuts_and_cpus_on_hybrid(fresh_node):
     )
     before = look(node)
     assert len(before.splitlines()) > 15
+    plays.pytest(node, UNITS)
     kept = json.loads(node.get(DESIRED))["objects"]
     seed = random.randrange(1 << 32)
-    chance = random.Random(seed)
-    for cut in range(2):
-        node.run("rm -f /tmp/said; (python3 /src/tests/lab/inside/keeping.py forever >/tmp/said 2>&1 &); until grep -q begun /tmp/said; do sleep 0.1; done")
-        time.sleep(chance.uniform(0.0, 3.0))
-        node.cut()
-        node.start(tied=True)
-        unit_is_done(node)
-        where = "seed %d, cut %d" % (seed, cut)
-        objects = json.loads(node.get(DESIRED))["objects"]
-        assert {name: objects[name] for name in kept} == kept, where
-        turns = {options["pids"]["max"] for name, options in objects.items() if name.startswith("bh-cut/")}
-        assert len(turns) == 1, "%s: neither the old file nor the new one" % where
-        assert len(objects) == len(kept) + 200, where
-        # The core that was replaced again and again: one that is whole.
-        assert node.run("python3 -IS /usr/local/libexec/bulkhead.pyz.cut --help").stdout.startswith("usage: bulkhead"), where
-        assert look(node) == before, where
-        assert command(node, "drift") == (0, {"drift": [], "failures": []}), where
-        assert set(node.run("cat /sys/fs/cgroup/pids/bh-cut/*/pids.max").stdout.split()) == {str(max(turns))}, where
-        print("%s: at turn %d" % (where, max(turns)))
+    where = "seed %d" % seed
+    node.run("sync; rm -f /tmp/said; (python3 /src/tests/lab/inside/keeping.py forever >/tmp/said 2>&1 &); until grep -q begun /tmp/said; do sleep 0.1; done")
+    time.sleep(random.Random(seed).uniform(0.0, 3.0))
+    node.cut()
+    node.start(tied=True)
+    unit_is_done(node)
+    objects = json.loads(node.get(DESIRED))["objects"]
+    assert {name: objects[name] for name in kept} == kept, where
+    turns = {options["pids"]["max"] for name, options in objects.items() if name.startswith("bh-cut/")}
+    assert len(turns) == 1, "%s: neither the old file nor the new one" % where
+    assert len(objects) == len(kept) + 60, where
+    # The core that was replaced again and again: one that is whole.
+    assert node.run("python3 -IS /usr/local/libexec/bulkhead.pyz.cut --help").stdout.startswith("usage: bulkhead"), where
+    assert look(node) == before, where
+    assert command(node, "drift") == (0, {"drift": [], "failures": []}), where
+    assert set(node.run("cat /sys/fs/cgroup/pids/bh-cut/*/pids.max").stdout.split()) == {str(max(turns))}, where
 
-    cpus = "/sys/fs/cgroup/cpuset/bh-lab/b/cpuset.cpus"
+    node.reboot()
+    unit_is_done(node)
+    assert look(node) == before
+    plays.pytest(node, UNITS)
+
+    cpus = "/sys/fs/cgroup/cpuset/labgroup/b/cpuset.cpus"
     done = runs(node)
     node.run("echo 0 >/sys/devices/system/cpu/cpu2/online")
     assert until(lambda: node.get(cpus).strip() == "1"), "the kernel takes a CPU that is gone out of a cpuset of v1"
@@ -167,3 +172,19 @@ def test_power_cuts_and_cpus_on_hybrid(fresh_node):
     assert until(lambda: node.get(cpus).strip() == "1-2"), "the CPU has returned, and nothing was replayed"
     assert until(lambda: runs(node) > done)
     assert look(node) == before
+
+
+STORIES = {"v2": reboot_on_v2, "hybrid": cuts_and_cpus_on_hybrid}
+
+
+@pytest.fixture(scope="module")
+def outcomes(fresh_nodes, request):
+    """What becomes of each story that is asked for: futures."""
+    modes = {item.callspec.params["mode"] for item in request.session.items if getattr(item, "module", None) is request.module}
+    with concurrent.futures.ThreadPoolExecutor(len(STORIES)) as pool:
+        yield {mode: pool.submit(lambda mode: STORIES[mode](fresh_nodes("intel", mode)), mode) for mode in modes}
+
+
+@pytest.mark.parametrize("mode", STORIES)
+def test_what_is_kept_survives(mode, outcomes):
+    outcomes[mode].result()

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: bulkhead.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is systemd's is asked of systemd: groups and containers as its units, on v2 and hybrid, and what of them a real reboot brings back.
+"""What is systemd's is asked of systemd: groups and containers as its units, on v2 and hybrid. What of them a reboot brings back: test_replay.py.
 
 The questions are asked inside of the nodes, on two at a time: systemd's every reload takes seconds there.
 """
@@ -12,6 +12,7 @@ import concurrent.futures
 
 import pytest
 from nodes import plays
+from nodes.images import HERE
 
 pytestmark = pytest.mark.long
 
@@ -31,14 +32,6 @@ def test_on_v2_and_hybrid(what, nodes):
             done.result()
 
 
-def test_a_reboot_brings_them_back(fresh_node):
-    mine = [fresh_node("intel", mode) for mode in MODES]
-
-    def over_a_reboot(node):
-        plays.pytest(node, INSIDE % "boot")
-        node.reboot()
-        plays.pytest(node, INSIDE % "boot")
-
-    with concurrent.futures.ThreadPoolExecutor(len(mine)) as pool:
-        for done in [pool.submit(over_a_reboot, node) for node in mine]:
-            done.result()
+def test_playbooks_find_nothing_to_do_the_second_time(nodes):
+    """The same through Ansible, under strace: no write, no drop-in, and nothing asked of systemd but what it knows."""
+    plays.ansible(list(nodes.values()), HERE / "systemd.yml")

@@ -3,7 +3,7 @@
 
 """Keeps things on a node as modules do, without Ansible, so that it costs seconds: keeping.py some | forever
 
-some: groups and containers, made and kept. forever: the same two hundred objects again and again, each time with the number
+some: groups and containers, made and kept. forever: the same sixty objects again and again, each time with the number
 of the turn, and the core replaced each time, until the power is cut; the first line says that it has begun.
 """
 
@@ -18,13 +18,14 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli
 
 # Without io: on v1, systemd removes empty groups of others from the hierarchies that it needs none of its own in, such as blkio.
 GROUPS = [
-    {"name": "bh-lab/a", "manager": "cgroupfs", "memory": {"max": "64M"}, "pids": {"max": 100}},
-    {"name": "bh-lab/a/below", "manager": "cgroupfs", "pids": {"max": 40}, "frozen": True},
-    {"name": "bh-lab/b", "manager": "cgroupfs", "cpu": {"max": 0.5}, "cpuset": {"cpus": "1-2"}},
+    {"name": "labgroup/a", "manager": "cgroupfs", "memory": {"max": "64M"}, "pids": {"max": 100}},
+    {"name": "labgroup/a/below", "manager": "cgroupfs", "pids": {"max": 40}, "frozen": True},
+    {"name": "labgroup/b", "manager": "cgroupfs", "cpu": {"max": 0.5}, "cpuset": {"cpus": "1-2"}},
     {"name": "bhslice/a", "manager": "auto", "memory": {"max": "96M"}, "pids": {"max": 70}},
 ]
 CONTAINERS = [
     {"name": "web", "command": ["sleep", "100000"], "stop_timeout": 0, "resources": {"pids": {"max": 20}}},
+    {"name": "own", "command": ["sleep", "100000"], "stop_timeout": 0, "supervisor": "builtin"},
     {"name": "idle", "command": ["sleep", "100000"], "state": "stopped"},
     {"name": "job", "command": ["true"], "wait": True},
 ]
@@ -52,7 +53,7 @@ def forever() -> None:
     core = Path(pack.PATH).read_bytes()
     while True:
         turn += 1
-        items = [{"name": "bh-cut/%d" % number, "manager": "cgroupfs", "pids": {"max": turn}} for number in range(200)]
+        items = [{"name": "bh-cut/%d" % number, "manager": "cgroupfs", "pids": {"max": turn}} for number in range(60)]
         for step in desired.steps("cgroup_group", "name", items, set()):
             step.do()
         pack._replace(pack.PATH + ".cut", core)

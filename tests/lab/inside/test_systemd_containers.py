@@ -189,6 +189,24 @@ def test_jobs_are_judged() -> None:
     assert reports[0]["exit"]["code"] == 0 and reports[0]["output"] == "result\n"
 
 
+def test_who_was_killed_for_want_of_memory_says_so() -> None:
+    """The container's own record says it everywhere; systemd's result does where the kernel kills the group as one."""
+    eats = "x = b'x' * (200 << 20)"
+    v2 = HOST.hierarchy("memory", "memory").version == 2
+    memory: dict[str, Any] = {"max": "24M", **({"swap_max": 0} if v2 else {})}
+    hungry: dict[str, Any] = {"name": "bh-bad", "command": ["python3", "-c", eats], "resources": {"memory": memory}}
+    call(hungry, persist=False)
+    ended = until(lambda: (now := look("bh-bad"))["status"] == "stopped" and now)
+    assert ended["exit"] == {"code": 137, "signal": 9, "killed_by": "memory"} and ended["oom_kills"] >= 1
+    if v2:
+        # Its first process would live on, and has to go with the other.
+        group = {**hungry, "command": ["sh", "-c", "python3 -c %r; sleep 1000" % eats], "resources": {"memory": {**memory, "oom_group": True}}}
+        call(group, persist=False)
+        ended = until(lambda: (now := look("bh-bad"))["status"] == "stopped" and now)
+        assert ended["exit"] == {"code": 137, "signal": 9, "killed_by": "memory"} and ended["unit"]["result"] == "oom-kill"
+    call({"name": "bh-bad", "state": "absent"})
+
+
 def test_what_cannot_start_leaves_nothing() -> None:
     before = [path for path in traces() if not path.startswith("/sys/fs/cgroup/")]
     with pytest.raises(BulkheadError, match=r"container bh-bad: executing the command 'no-such-program' failed") as caught:

@@ -209,6 +209,26 @@ def test_what_systemd_would_undo_or_cannot_do_is_refused(group: dict[str, Any], 
     assert traces() == []
 
 
+def test_groups_beside_the_units_are_refused_where_systemd_sweeps() -> None:
+    """On v1 it removes, when it reloads, whatever is empty in hierarchies that none of its units needs."""
+    group = {"name": "bhtest-raw", "manager": "cgroupfs", "io": {"max": [{"device": "/dev/vda", "rbps": "10M"}]}}
+    hierarchy = HOST.hierarchy("io", "io")
+    if hierarchy.version == 1:
+        Path(hierarchy.path, "bhtest-raw").mkdir()
+        sh("systemctl daemon-reload")
+        assert traces() == []
+        with pytest.raises(InvalidInput, match=r"io.max /dev/vda rbps cannot be kept: none of systemd's units needs /sys/fs/cgroup/blkio") as caught:
+            call(group)
+        assert "manager: systemd" in caught.value.hint and "Delegate=yes" in caught.value.hint
+    # What has to be there in none of these stays.
+    group = {"name": "bhtest-raw", "manager": "cgroupfs", "pids": {"max": 9}}
+    call(group)
+    sh("systemctl daemon-reload")
+    assert call(group, check=True)[0] == []
+    call({"name": "bhtest-raw", "manager": "cgroupfs", "state": "absent"})
+    assert traces() == []
+
+
 def test_units_freeze_where_systemd_can() -> None:
     unit = "bh-test-plain.service"
     if not V2:
