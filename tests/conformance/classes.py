@@ -24,7 +24,8 @@ from resctrl_machine import ROOT, Resctrl, values
 
 NAMES = ["c1", "c2", "c3", "c4", "c5"]
 FOREIGN = "somebodys"
-SECONDS = 20.0
+SECONDS = 12.0
+OPTIONS = {"intel": ["", "cdp", "mba_MBps"], "amd": ["", "cdp"]}
 CACHES = ("L3", "L3CODE", "L3DATA")
 
 
@@ -70,7 +71,10 @@ class Classes:
         return "%d%%" % rng.randrange(10, 60) if kind == 1 else rng.randrange(1, 4)
 
     def bandwidth(self) -> Any:
-        return self.rng.choice(["max", self.rng.randrange(10, 101)])
+        if self.options == "mba_MBps":
+            return self.rng.choice(["max", "%dMBps" % self.rng.randrange(1, 1 << 20)])
+        least, most = (int(self.machine.facts[which]) for which in ("least", "most"))  # type: ignore[call-overload]
+        return self.rng.choice(["max", self.rng.randrange(max(1, least), most + 1)])
 
     # What is there
 
@@ -189,9 +193,9 @@ class Classes:
         return ""
 
 
-def run(seed: int) -> Iterator[tuple[str, str, str]]:
+def run(kind: str, seed: int) -> Iterator[tuple[str, str, str]]:
     """(mount options, what is wrong, why it was not tried)."""
     machine = Resctrl()
     machine.close()
-    for number, options in enumerate(("", "cdp")):
+    for number, options in enumerate(OPTIONS[kind]):
         yield options or "plain", Classes(machine, options, seed + number).run(), ""

@@ -28,7 +28,7 @@ def rows(which: str, kind: str, seed: int) -> Iterator[tuple[str, str, str]]:
         os.environ.update(BULKHEAD_PREFIX=HOME, BULKHEAD_DESIRED=HOME + "/desired.d")
         from classes import run
 
-        yield from run(seed)
+        yield from run(kind, seed)
         return
     if which == "resctrl":
         from resctrl_machine import Resctrl as Machine

@@ -15,6 +15,7 @@ from nodes.node import SOURCES
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "conformance"))
 
 import cgroup_table
+import classes
 import resctrl_table
 from table import chosen
 
@@ -87,8 +88,7 @@ def test_what_is_foreseen_of_a_limit_is_what_the_kernel_keeps(answers, cgroup):
     assert not {row: wrong for row, (wrong, _skipped) in rows.items() if wrong}
 
 
-@pytest.mark.parametrize("options", ["plain", "cdp"])
-@pytest.mark.parametrize("kind", ["intel"])
+@pytest.mark.parametrize(("kind", "options"), [(kind, options or "plain") for kind, them in classes.OPTIONS.items() for options in them])
 def test_any_sequence_of_classes(answers, kind, options):
     """Sets of classes at random: one run comes to each, a second has nothing to do, and none is ever where an exclusive one is."""
     judge(answers, "classes", kind, "v2", options)
