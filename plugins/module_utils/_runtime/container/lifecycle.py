@@ -92,7 +92,7 @@ def look(name: str, paths: Paths, host: Host) -> Seen:
         seen.phase = "broken"
     elif units.ours(record) and not (status == "running" and alive and monitored):
         seen.phase = units.phase(name, record)
-        if seen.phase == "running":  # it came up meanwhile
+        if seen.phase == "running" or state.read(paths.state(name)) not in (None, record):  # it came up meanwhile, or how it ended was written
             return look(name, paths, host)
     elif status == "running" and alive and monitored:
         seen.phase = "paused" if is_frozen(host.hierarchy_of("freezer"), group) else "running"
