@@ -199,8 +199,8 @@ def test_who_was_killed_for_want_of_memory_says_so() -> None:
     ended = until(lambda: (now := look("bh-bad"))["status"] == "stopped" and now)
     assert ended["exit"] == {"code": 137, "signal": 9, "killed_by": "memory"} and ended["oom_kills"] >= 1
     if v2:
-        # Its first process would live on, and has to go with the other.
-        group = {**hungry, "command": ["sh", "-c", "python3 -c %r; sleep 1000" % eats], "resources": {"memory": {**memory, "oom_group": True}}}
+        # Its first process would live on, and has to go with the other. One that is killed before systemd knows that it runs fails to start.
+        group = {**hungry, "command": ["sh", "-c", "sleep 8; python3 -c %r; sleep 1000" % eats], "resources": {"memory": {**memory, "oom_group": True}}}
         call(group, persist=False)
         ended = until(lambda: (now := look("bh-bad"))["status"] == "stopped" and now)
         assert ended["exit"] == {"code": 137, "signal": 9, "killed_by": "memory"} and ended["unit"]["result"] == "oom-kill"
