@@ -170,8 +170,8 @@ class Kept:
             group = subject.parse({"name": self.name, "manager": "cgroupfs", **given})
             group.brought_back = True  # nobody reloads systemd here, so what it would sweep away is no question
             the_plan = subject.plan([group])
-        except BulkheadError as error:
-            return "%s: refused: %s" % (given, error)
+        except BulkheadError as error:  # a group that is idle already takes no weight
+            return "" if "an idle group has no weight" in str(error) else "%s: refused: %s" % (given, error)
         before = self.state()
         try:
             subject.apply(the_plan)

@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import plan
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel.files import Tree
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 UNIT = Path(__file__).parents[3]
@@ -64,6 +64,7 @@ def test_steps_are_done_in_order_and_told_as_they_are_done() -> None:
     assert seen == ["1", "2", "3"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.text("xyz", min_size=1, max_size=2)), min_size=1, max_size=8), st.data())
 def test_whichever_step_fails_everything_is_as_before(writes: list[tuple[str, str]], data: st.DataObject) -> None:
     world = {"a": "old"}
