@@ -10,8 +10,6 @@ import concurrent.futures
 import pytest
 from nodes import plays
 
-pytestmark = pytest.mark.long
-
 KINDS = ("intel", "amd")
 INSIDE = ("tests/lab/inside/test_resctrl.py", "tests/lab/inside/test_container_rdt.py")
 

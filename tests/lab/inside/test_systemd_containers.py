@@ -191,19 +191,23 @@ def test_jobs_are_judged() -> None:
 
 def test_who_was_killed_for_want_of_memory_says_so() -> None:
     """The container's own record says it everywhere; systemd's result does where the kernel kills the group as one."""
-    eats = "x = b'x' * (200 << 20)"
     v2 = HOST.hierarchy("memory", "memory").version == 2
-    memory: dict[str, Any] = {"max": "24M", **({"swap_max": 0} if v2 else {})}
-    hungry: dict[str, Any] = {"name": "bh-bad", "command": ["python3", "-c", eats], "resources": {"memory": memory}}
-    call(hungry, persist=False)
-    ended = until(lambda: (now := look("bh-bad"))["status"] == "stopped" and now)
-    assert ended["exit"] == {"code": 137, "signal": 9, "killed_by": "memory"} and ended["oom_kills"] >= 1
+    # It eats when it is told to: by then systemd knows that it runs.
+    waits, eats = "until [ -e /tmp/eat ]; do sleep 0.2; done; ", "python3 -c \"x = b'x' * (200 << 20)\""
+    bad: dict[str, Any] = {"name": "bh-bad", "resources": {"memory": {"max": "24M", **({"swap_max": 0} if v2 else {})}}}
+
+    def killed(container: dict[str, Any]) -> dict[str, Any]:
+        call(container, persist=False)
+        assert commands.run({"name": "bh-bad", "command": ["touch", "/tmp/eat"]}, PATHS, HOST)["rc"] == 0
+        ended: dict[str, Any] = until(lambda: (now := look("bh-bad"))["status"] == "stopped" and now)
+        assert ended["exit"] == {"code": 137, "signal": 9, "killed_by": "memory"} and ended["oom_kills"] >= 1
+        return ended
+
+    killed({**bad, "command": ["sh", "-c", waits + "exec " + eats]})
     if v2:
-        # Its first process would live on, and has to go with the other. One that is killed before systemd knows that it runs fails to start.
-        group = {**hungry, "command": ["sh", "-c", "sleep 8; python3 -c %r; sleep 1000" % eats], "resources": {"memory": {**memory, "oom_group": True}}}
-        call(group, persist=False)
-        ended = until(lambda: (now := look("bh-bad"))["status"] == "stopped" and now)
-        assert ended["exit"] == {"code": 137, "signal": 9, "killed_by": "memory"} and ended["unit"]["result"] == "oom-kill"
+        # Its first process would live on, and has to go with the other.
+        bad["resources"]["memory"]["oom_group"] = True
+        assert killed({**bad, "command": ["sh", "-c", waits + eats + "; sleep 1000"]})["unit"]["result"] == "oom-kill"
     call({"name": "bh-bad", "state": "absent"})
 
 
