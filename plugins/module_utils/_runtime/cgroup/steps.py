@@ -183,6 +183,13 @@ class MakeGroup(MakeDirectory):
         return BulkheadError.from_os("the group %s could not be made" % self.target, error, target=self.target, hint=hint)
 
 
+# What a group may have been given by name beside its limits, {version: {controller, "" for every group: files}}.
+_BESIDE_LIMITS = {
+    1: {"": ("notify_on_release", "cgroup.clone_children"), "memory": ("memory.swappiness",)},
+    2: {"": ("cgroup.max.depth", "cgroup.max.descendants")},
+}
+
+
 class RemoveGroup(Step):
     """Remove one empty group from one hierarchy; undone, it comes back with its limits."""
 
@@ -226,6 +233,11 @@ class RemoveGroup(Step):
                 text = tree.read_short("%s/%s" % (self.name, file.name))
                 if text is not None:
                     found.append((file.name, file.format.restored(file.format.normal(text))))
+        for controller, files in _BESIDE_LIMITS[version].items():
+            for name in files if not controller or controller in self.hierarchy.controllers else ():
+                text = tree.read_short("%s/%s" % (self.name, name))
+                if text is not None:
+                    found.append((name, text.strip()))
         if version == 2:
             enabled = tree.read_short(self.name + "/cgroup.subtree_control")
             if enabled:

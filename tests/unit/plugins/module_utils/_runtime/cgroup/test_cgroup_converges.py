@@ -17,7 +17,7 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.pla
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.report import report
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
 from fake_kernel import CPUS, DISK, OTHER_DISK, FakeHost, cpulist, make_host
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 Options = dict[str, Any]
@@ -67,6 +67,9 @@ def group_options(mode: str) -> st.SearchStrategy[Options]:
     )
 
 
+# Beside limits; a group that is removed and comes back must have them again.
+FILES = {mode: {"notify_on_release": True, "memory.swappiness": 7} for mode in ("v1", "hybrid")} | {"v2": {"cgroup.max.depth": 3}}
+SMALL = str(min(cpulist(CPUS)))
 NAMES = ["a", "a/b", "a/b/c", "a/d", "e"]
 
 
@@ -92,6 +95,7 @@ def test_the_plan_of_the_result_is_empty(mode: str) -> None:
 
     @settings(max_examples=60, deadline=None, database=None)
     @given(st.lists(calls(mode), min_size=1, max_size=3))
+    @example([[{"name": "a/b/c", "files": FILES[mode]}], [{"name": "a/b/c", "state": "absent"}, {"name": "a", "cpuset": {"cpus": SMALL}}]])
     def check(sequence: list[list[Options]]) -> None:
         host = make_host(Path(base) / str(next(places)), mode)
         for groups in sequence:
