@@ -76,7 +76,7 @@ def sums(
         hierarchy = host.hierarchy(option.partition(".")[0], option)
         if not BY_OPTION[option].files(hierarchy.version):
             continue
-        names = {(parent + "/" if parent else "") + name for name in _children(hierarchy, parent)}
+        names = {(parent + "/" if parent else "") + name for name in hierarchy.tree.directories(parent)}
         names -= gone or set()
         names |= {name for name in planned or {} if name.rpartition("/")[0] == parent and option in (planned or {})[name]}
         limits = [planned[name][option] if planned and option in planned.get(name, {}) else limit_of(hierarchy, name, option) for name in sorted(names)]
@@ -89,10 +89,6 @@ def sums(
         given = [limit for limit in limits if limit is not None]
         found[option] = {"sum": sum(given), "capacity": capacity, "limited": len(given), "unlimited": len(limits) - len(given)}
     return found
-
-
-def _children(hierarchy: Hierarchy, parent: str) -> list[str]:
-    return hierarchy.tree.directories(parent) if hierarchy.tree.exists(parent or ".") else []
 
 
 def check(host: Host, groups: list[Group]) -> list[str]:

@@ -73,7 +73,7 @@ class Reader:
 
 
 def describe(host: Host, name: str) -> dict[str, Any]:
-    """Everything about one group. A group that is nowhere has `exists` false and nothing else."""
+    """Everything about one group. A group that is nowhere, or is removed meanwhile, has `exists` false and nothing else."""
     places = [hierarchy for hierarchy in host.hierarchies if not name or hierarchy.tree.exists(name)]
     found: dict[str, Any] = {"name": name, "exists": bool(places)}
     if not places:
@@ -93,6 +93,8 @@ def describe(host: Host, name: str) -> dict[str, Any]:
         frozen=any(bool(steps.is_frozen(hierarchy, name)) for hierarchy in places if name and (hierarchy is host.hierarchy_of("freezer"))),
         children=sorted({child for hierarchy in places for child in hierarchy.tree.directories(name)}),
     )
+    if name and not any(hierarchy.tree.exists(name) for hierarchy in places):
+        return {"name": name, "exists": False}
     return found
 
 
@@ -112,7 +114,7 @@ def below(host: Host, name: str) -> list[str]:
     """The names of all groups below one, in every hierarchy, parents before children."""
     names = set()
     for hierarchy in host.hierarchies:
-        todo = [name] if not name or hierarchy.tree.exists(name) else []
+        todo = [name]
         while todo:
             parent = todo.pop()
             children = [(parent + "/" if parent else "") + child for child in hierarchy.tree.directories(parent)]

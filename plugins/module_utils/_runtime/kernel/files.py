@@ -155,11 +155,16 @@ class Tree:
             os.close(fd)
 
     def directories(self, path: str = "") -> list[str]:
-        """The names of the directories in a directory, sorted."""
-        fd = self.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        """The names of the directories in a directory, sorted; none where it is not there, or is removed while it is read."""
+        try:
+            fd = self.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return []
         try:
             with os.scandir(fd) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        except FileNotFoundError:
+            return []
         finally:
             os.close(fd)
 

@@ -61,6 +61,13 @@ def test_a_group_that_is_nowhere(host: FakeHost) -> None:
     assert info.describe(host, "none") == {"name": "none", "exists": False}
 
 
+def test_a_group_that_is_removed_while_it_is_looked_at(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(host, {"name": "web", "pids": {"max": 5}})
+    monkeypatch.setattr(info.steps, "pids_in", lambda hierarchy, name: hierarchy.tree.rmdir(name) or [])
+    assert info.describe(host, "web") == {"name": "web", "exists": False}
+    assert info.below(host, "web") == []
+
+
 def test_where_a_group_is_and_what_is_below(hybrid: FakeHost) -> None:
     make(hybrid, {"name": "a/b", "pids": {"max": 5}}, {"name": "a/c", "memory": {"max": "1M"}})
     found = info.describe(hybrid, "a")
