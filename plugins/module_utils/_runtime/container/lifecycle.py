@@ -94,6 +94,8 @@ def look(name: str, paths: Paths, host: Host) -> Seen:
         seen.phase = units.phase(name, record)
         if seen.phase == "running" or state.read(paths.state(name)) not in (None, record):  # it came up meanwhile, or how it ended was written
             return look(name, paths, host)
+        if seen.phase == "stopped":
+            units.complete(name, record)
     elif status == "running" and alive and monitored:
         seen.phase = "paused" if is_frozen(host.hierarchy_of("freezer"), group) else "running"
     elif status == "running" and not alive and monitored:

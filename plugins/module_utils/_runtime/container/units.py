@@ -280,6 +280,18 @@ class StopUnit(Step):
             systemd.start([self.target])
 
 
+def complete(container: str, record: dict[str, Any]) -> None:
+    """Say in the record of a container that has ended how it did, where who writes that was killed with it; systemd knows why.
+
+    So it is when the kernel kills a whole group for want of memory: at the second event of the same kill, systemd goes from
+    SIGTERM to SIGKILL (service_notify_cgroup_oom_event(), src/core/service.c).
+    """
+    if record.get("status") == "running":
+        starved = show([container])[container].get("Result") == "oom-kill"
+        record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": "memory" if starved else ""})
+        record["oom_kills"] = max(int(record.get("oom_kills") or 0), int(starved))
+
+
 def _note_end(directory: str) -> None:
     """Where whoever writes how a container ended was killed with it: write that it ended."""
     now = state.read(directory)
@@ -372,6 +384,7 @@ def wait_for_end(container: str, paths: Paths) -> dict[str, Any]:
                 os.close(pidfd)
         if phase(container, record) in ("stopped", "broken"):
             record = state.read(paths.state(container)) or {}
+            complete(container, record)
             exit_status: dict[str, Any] = record.get("exit") or {"code": 137, "signal": 9, "killed_by": ""}
             return exit_status
 
