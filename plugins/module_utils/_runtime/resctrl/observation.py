@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from .. import units
 from ..kernel.files import Tree, read_text
 from . import schemata
@@ -86,9 +88,15 @@ class Observation:
         return self._cpus[name]
 
     def tasks(self, name: str) -> frozenset[int]:
-        """The tasks, by thread, as this process's PID namespace numbers them."""
+        """The tasks, by thread, as this process's PID namespace numbers them; none of a group that went since it was listed."""
         if name not in self._tasks:
-            self._tasks[name] = frozenset(int(line) for line in self.tree.read(self.path(name, "tasks")).split())
+            try:
+                text = self.tree.read(self.path(name, "tasks"))
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENODEV):
+                    raise
+                text = ""
+            self._tasks[name] = frozenset(map(int, text.split()))
         return self._tasks[name]
 
     def monitors(self, name: str) -> list[str]:

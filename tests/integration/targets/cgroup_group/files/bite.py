@@ -50,8 +50,9 @@ def cpu() -> None:
 child = os.fork()
 if child == 0:
     os.setsid()
-    for hierarchy in ("memory", "cpu", "pids", "devices"):
-        with open("/sys/fs/cgroup/%s/%s/cgroup.procs" % (hierarchy, sys.argv[1]), "w") as procs:
+    one = "/sys/fs/cgroup/%s" % sys.argv[1]  # v2
+    for group in [one] if os.path.isdir(one) else ["/sys/fs/cgroup/%s/%s" % (name, sys.argv[1]) for name in ("memory", "cpu", "pids", "devices")]:
+        with open(group + "/cgroup.procs", "w") as procs:
             procs.write("0")
     {"memory": memory, "pids": pids, "devices": devices, "cpu": cpu}[sys.argv[2]]()
     os._exit(0)

@@ -60,9 +60,11 @@ def test_no_bandwidth_from_words_or_from_a_counter_that_went_back(intel: Node, b
 def test_a_group_that_goes_away_meanwhile_is_no_failure(intel: Node) -> None:
     intel.tree.mkdir("a")
     count(intel, "a/mon_data/mon_L3_00/mbm_total_bytes", "5\n")
-    meter = monitor.Meter(look_at(intel), ["a"])
+    seen = look_at(intel)
+    meter = monitor.Meter(seen, ["a"])
     intel.tree.rmdir("a")
     assert meter.measure("a")["domains"] == {}
+    assert (seen.tasks("a"), seen.cells("a"), seen.monitors("a"), seen.cpus("a")) == (frozenset(), {}, [], frozenset())
 
 
 def test_masks_are_drawn_with_the_highest_way_first() -> None:
