@@ -184,7 +184,7 @@ class MakeGroup(MakeDirectory):
 
 
 # What a group may have been given by name beside its limits, {version: {controller, "" for every group: files}}.
-_BESIDE_LIMITS = {
+_BESIDE_LIMITS: dict[int, dict[str, tuple[str, ...]]] = {
     1: {"": ("notify_on_release", "cgroup.clone_children"), "memory": ("memory.swappiness",)},
     2: {"": ("cgroup.max.depth", "cgroup.max.descendants")},
 }
