@@ -97,9 +97,12 @@ def measure() -> None:
             times["script"].setdefault(verb, []).append(took(shell(text)))
         time.sleep(LIMBO)
     calls = {verb: on_resctrl(verb) for verb in ("set", "read", "remove")}
-    # Last, as it makes a group for every class that is free, and leaves them.
-    for verb in ("set", "read", "remove"):
-        times["pqos"][verb] = [took(shell("; ".join(PQOS[verb]))) for _round in range(ROUNDS)]
+    # Last, as it makes a group for every class that is free. To remove is to reset for it: it leaves them, so that the next to set would find them.
+    for _round in range(ROUNDS):
+        for verb in ("set", "read", "remove"):
+            times["pqos"].setdefault(verb, []).append(took(shell("; ".join(PQOS[verb]))))
+        subprocess.run(["sh", "-c", "rmdir %s/COS*" % ROOT], check=True)
+        time.sleep(LIMBO)
     medians = {who: {verb: statistics.median(values) for verb, values in verbs.items()} for who, verbs in times.items()}
     print(json.dumps({"seconds": medians, "calls": calls, "count": COUNT}))
 

@@ -76,7 +76,7 @@ class Host:
         """The host as it is now. Raises BulkheadError where no hierarchy is mounted."""
         hierarchies = []
         seen: set[str] = set()
-        for mount in mounts():
+        for mount in mounts("cgroup", "cgroup2"):
             if mount.fstype == "cgroup2" and "v2" not in seen:
                 seen.add("v2")
                 controllers = (read_text(mount.path + "/cgroup.controllers") or "").split()

@@ -32,12 +32,15 @@ def _unescape(text: str) -> str:
     return _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), text)
 
 
-def mounts(text: str | None = None) -> list[Mount]:
-    """Every mount of this mount namespace, in the order in which they were made."""
+def mounts(*fstypes: str) -> list[Mount]:
+    """The mounts of these types in this mount namespace, in the order in which they were made."""
     found = []
-    for line in (text if text is not None else read_text("/proc/self/mountinfo") or "").splitlines():
+    for line in (read_text("/proc/self/mountinfo") or "").splitlines():
         left, _separator, right = line.partition(" - ")
-        fields, tail = left.split(" "), right.split(" ")
+        tail = right.split(" ")
+        if tail[0] not in fstypes:
+            continue
+        fields = left.split(" ")
         if len(fields) >= 6 and len(tail) >= 3:
             found.append(Mount(_unescape(fields[4]), _unescape(fields[3]), tail[0], _unescape(tail[1]), tail[2].split(",")))
     return found

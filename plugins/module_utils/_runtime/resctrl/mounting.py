@@ -46,8 +46,8 @@ class Mounted:
 
 def find() -> Mounted | None:
     """The mount, if there is one here."""
-    for mount in mounts():
-        if mount.fstype == "resctrl" and mount.root == "/":
+    for mount in mounts("resctrl"):
+        if mount.root == "/":
             return Mounted(mount.path, frozenset(option for option in mount.options if option in (*OPTIONS, "debug")), "rw" in mount.options)
     return None
 

@@ -47,7 +47,7 @@ def check(numbers: Iterable[int], what: str) -> None:
 
 def roots() -> list[str]:
     """Where hierarchies of control groups are mounted."""
-    return [mount.path for mount in mounts() if mount.fstype in ("cgroup", "cgroup2")]
+    return [mount.path for mount in mounts("cgroup", "cgroup2")]
 
 
 def directories(cgroup: str, what: str, may_be_missing: bool = False) -> list[str]:
