@@ -69,3 +69,14 @@ def test_where_its_group_is(parent: str, group: str) -> None:
 def test_a_unit_is_in_a_slice_only() -> None:
     with pytest.raises(InvalidInput, match=r"nginx.service is no slice"):
         groups.name_of(asked(cgroup_parent="nginx.service"))
+
+
+@pytest.mark.parametrize(("result", "killed_by", "kills"), [("oom-kill", "memory", 1), ("signal", "", 0)])
+def test_how_it_ended_where_its_supervisor_was_killed_with_it(result: str, killed_by: str, kills: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "show", lambda names: {name: {"Result": result} for name in names})
+    record: dict[str, Any] = {"status": "running", "pid": 7, "oom_kills": 0}
+    units.complete("web", record)
+    assert record == {"status": "stopped", "pid": 0, "exit": {"code": 137, "signal": 9, "killed_by": killed_by}, "oom_kills": kills}
+    written = {"status": "stopped", "pid": 0, "exit": {"code": 3, "signal": 0, "killed_by": ""}}
+    units.complete("web", known := dict(written))
+    assert known == written
