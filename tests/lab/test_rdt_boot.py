@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
 
 import pytest
 from nodes import plays
@@ -28,15 +26,6 @@ grep -qx "$pid" bh-gold/tasks && echo inside
 """
 
 
-def until(condition, patience=120.0):
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(1.0)
-    return True
-
-
 def test_what_is_kept_comes_back_after_a_reboot_and_with_its_cpus(fresh_node):
     node = fresh_node("intel", "v2")
     plays.tasks(
@@ -49,26 +38,22 @@ def test_what_is_kept_comes_back_after_a_reboot_and_with_its_cpus(fresh_node):
     def look():
         return node.run(LOOK, check=False).stdout
 
-    def drift():
-        done = node.run("/usr/local/bin/bulkhead drift --json", check=False)
-        return done.returncode, json.loads(done.stdout)
-
     before = look()
     assert {"L3:0=01f;1=01f", "MB:0=80;1=80", "exclusive", "bh-seen", "L3:0=060;1=060", "MB:0=20;1=20", "3", "inside"} <= set(before.split()), before
-    assert drift() == (0, {"drift": [], "failures": []})
+    assert plays.bulkhead(node, "drift") == (0, {"drift": [], "failures": []})
 
     node.reboot()
-    node.run("systemctl is-system-running --wait", check=False)
+    plays.boot_is_done(node)
     assert look() == before
-    assert drift() == (0, {"drift": [], "failures": []})
+    assert plays.bulkhead(node, "drift") == (0, {"drift": [], "failures": []})
 
     # The second domain goes with its CPUs, which is no drift of its masks, and returns with the kernel's own settings.
     cpus = "/sys/devices/system/cpu/cpu%d/online"
     node.run("".join("echo 0 >%s; " % cpus % cpu for cpu in (2, 3)))
     assert "1=" not in look()
-    status, told = drift()
+    status, told = plays.bulkhead(node, "drift")
     assert not [one for one in told["drift"] if one["target"].endswith("schemata")], (status, told)
     node.run("".join("echo 1 >%s; " % cpus % cpu for cpu in (2, 3)))
-    assert until(lambda: look() == before), "%s\nwas\n%s\n%s" % (look(), before, node.run("journalctl -b -u bulkhead-replay -o cat").stdout)
-    assert drift() == (0, {"drift": [], "failures": []})
+    assert plays.until(lambda: look() == before), "%s\nwas\n%s\n%s" % (look(), before, node.run("journalctl -b -u bulkhead-replay -o cat").stdout)
+    assert plays.bulkhead(node, "drift") == (0, {"drift": [], "failures": []})
     assert len(re.findall("^Finished", node.run("journalctl -b -u bulkhead-replay.service -o cat").stdout, re.MULTILINE)) >= 2

@@ -36,12 +36,6 @@ done
 """
 
 
-def command(node: Node, verb: str) -> tuple[int, dict]:
-    """`bulkhead VERB --json` on a node: its exit status, and what it says."""
-    done = node.run("/usr/local/bin/bulkhead %s --json" % verb, check=False)
-    return done.returncode, json.loads(done.stdout)
-
-
 def look(node: Node) -> str:
     # A job that is over, and what was stopped, have left a record in the boot in which they ran and none in the next.
     return re.sub(r"^(idle |job |\S*/bulkhead/job/).*\n", "", node.run(LOOK).stdout, flags=re.MULTILINE)
@@ -51,20 +45,6 @@ def runs(node: Node) -> int:
     """How often the unit has run in this boot."""
     said = node.run("systemctl is-system-running --wait >/dev/null; journalctl -b -u bulkhead-replay.service -o cat").stdout
     return len(re.findall("^Finished|^Failed", said, re.MULTILINE))
-
-
-def until(condition, patience: float = 120.0) -> bool:
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.5)
-    return True
-
-
-def unit_is_done(node: Node) -> None:
-    """A node answers by ssh before all of its boot is done; what the boot brings back is part of that."""
-    node.run("systemctl is-system-running --wait", check=False)
 
 
 def reboot_on_v2(node: Node) -> None:
@@ -88,15 +68,15 @@ def reboot_on_v2(node: Node) -> None:
     )
     before = look(node)
     assert len(before.splitlines()) > 15
-    assert command(node, "drift") == (0, {"drift": [], "failures": []})
+    assert plays.bulkhead(node, "drift") == (0, {"drift": [], "failures": []})
     plays.pytest(node, UNITS)
 
     node.reboot()
-    unit_is_done(node)
+    plays.boot_is_done(node)
     assert look(node) == before
     plays.pytest(node, UNITS)
-    assert command(node, "drift") == (0, {"drift": [], "failures": []})
-    status, shown = command(node, "status")
+    assert plays.bulkhead(node, "drift") == (0, {"drift": [], "failures": []})
+    status, shown = plays.bulkhead(node, "status")
     kept = {one["name"]: one for one in shown["kinds"]["container_run"]}
     assert status == 0
     assert kept["web"]["actual"]["status"] == "running"
@@ -106,17 +86,17 @@ def reboot_on_v2(node: Node) -> None:
     assert runs(node) >= 1
 
     node.run("rmdir /sys/fs/cgroup/labgroup/a/below /sys/fs/cgroup/labgroup/a")
-    status, told = command(node, "drift")
+    status, told = plays.bulkhead(node, "drift")
     assert status == 1
     assert [entry for entry in told["drift"] if entry["target"] == "/sys/fs/cgroup/labgroup/a/below/pids.max"] == [
         {"kind": "cgroup_group", "name": "labgroup/a/below", "target": "/sys/fs/cgroup/labgroup/a/below/pids.max", "before": None, "after": "40"}
     ]
-    assert command(node, "replay")[0] == 0
+    assert plays.bulkhead(node, "replay")[0] == 0
     assert look(node) == before
 
     # A disk that is added: the kernel's own event, sent once more.
     node.run("rmdir /sys/fs/cgroup/labgroup/a/below; udevadm trigger --action=add /sys/block/vda")
-    assert until(lambda: look(node) == before), "nothing was replayed when a disk was added"
+    assert plays.until(lambda: look(node) == before), "nothing was replayed when a disk was added"
 
     # The role takes away what it has installed; what is kept stays.
     role = {"ansible.builtin.include_role": {"name": "bulkhead.linux.node"}, "vars": {"node_report": False, "node_replay": False}}
@@ -124,7 +104,7 @@ def reboot_on_v2(node: Node) -> None:
     files = "systemd/system/bulkhead-replay* systemd/system/*.wants/bulkhead-replay* udev/rules.d/*bulkhead* tmpfiles.d/bulkhead*"
     left = node.run("cd /etc; ls " + files, check=False)
     assert left.stdout == ""
-    assert command(node, "drift")[0] == 0
+    assert plays.bulkhead(node, "drift")[0] == 0
 
 
 def cuts_and_cpus_on_hybrid(node: Node) -> None:
@@ -146,7 +126,7 @@ def cuts_and_cpus_on_hybrid(node: Node) -> None:
     time.sleep(random.Random(seed).uniform(0.0, 3.0))
     node.cut()
     node.start(tied=True)
-    unit_is_done(node)
+    plays.boot_is_done(node)
     objects = json.loads(node.get(DESIRED))["objects"]
     assert {name: objects[name] for name in kept} == kept, where
     turns = {options["pids"]["max"] for name, options in objects.items() if name.startswith("bh-cut/")}
@@ -155,22 +135,22 @@ def cuts_and_cpus_on_hybrid(node: Node) -> None:
     # The core that was replaced again and again: one that is whole.
     assert node.run("python3 -IS /usr/local/libexec/bulkhead.pyz.cut --help").stdout.startswith("usage: bulkhead"), where
     assert look(node) == before, where
-    assert command(node, "drift") == (0, {"drift": [], "failures": []}), where
+    assert plays.bulkhead(node, "drift") == (0, {"drift": [], "failures": []}), where
     assert set(node.run("cat /sys/fs/cgroup/pids/bh-cut/*/pids.max").stdout.split()) == {str(max(turns))}, where
 
     node.reboot()
-    unit_is_done(node)
+    plays.boot_is_done(node)
     assert look(node) == before
     plays.pytest(node, UNITS)
 
     cpus = "/sys/fs/cgroup/cpuset/labgroup/b/cpuset.cpus"
     done = runs(node)
     node.run("echo 0 >/sys/devices/system/cpu/cpu2/online")
-    assert until(lambda: node.get(cpus).strip() == "1"), "the kernel takes a CPU that is gone out of a cpuset of v1"
-    assert command(node, "drift")[0] in (1, 2)
+    assert plays.until(lambda: node.get(cpus).strip() == "1"), "the kernel takes a CPU that is gone out of a cpuset of v1"
+    assert plays.bulkhead(node, "drift")[0] in (1, 2)
     node.run("echo 1 >/sys/devices/system/cpu/cpu2/online")
-    assert until(lambda: node.get(cpus).strip() == "1-2"), "the CPU has returned, and nothing was replayed"
-    assert until(lambda: runs(node) > done)
+    assert plays.until(lambda: node.get(cpus).strip() == "1-2"), "the CPU has returned, and nothing was replayed"
+    assert plays.until(lambda: runs(node) > done)
     assert look(node) == before
 
 

@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,24 @@ def pytest(node: Node, *arguments: str, timeout: float = 1200) -> str:
     if done.returncode or not re.search(r"\b[1-9]\d* passed", done.stdout):
         raise LabError("pytest on %s ended with exit status %d:\n%s%s" % (node.name, done.returncode, done.stdout[-12000:], done.stderr[-2000:]))
     return done.stdout
+
+
+def bulkhead(node: Node, verb: str) -> tuple[int, dict[str, Any]]:
+    """`bulkhead VERB --json` on a node: its exit status, and what it says."""
+    done = node.run("/usr/local/bin/bulkhead %s --json" % verb, check=False)
+    return done.returncode, json.loads(done.stdout)
+
+
+def boot_is_done(node: Node) -> None:
+    """Wait for it: a node answers by ssh before all of its boot is done, and what the boot brings back is part of that."""
+    node.run("systemctl is-system-running --wait", check=False)
+
+
+def until(condition: Callable[[], Any], patience: float = 120.0) -> bool:
+    """Whether it comes to hold in time."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return True

@@ -280,6 +280,11 @@ class StopUnit(Step):
             systemd.start([self.target])
 
 
+def _killed(by: str = "") -> dict[str, Any]:
+    """How a container ended that was killed together with whoever writes it down."""
+    return {"code": 137, "signal": 9, "killed_by": by}
+
+
 def complete(container: str, record: dict[str, Any]) -> None:
     """Say in the record of a container that has ended how it did, where who writes that was killed with it; systemd knows why.
 
@@ -288,7 +293,7 @@ def complete(container: str, record: dict[str, Any]) -> None:
     """
     if record.get("status") == "running":
         starved = show([container])[container].get("Result") == "oom-kill"
-        record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": "memory" if starved else ""})
+        record.update(status="stopped", pid=0, exit=_killed("memory" if starved else ""))
         record["oom_kills"] = max(int(record.get("oom_kills") or 0), int(starved))
 
 
@@ -296,7 +301,7 @@ def _note_end(directory: str) -> None:
     """Where whoever writes how a container ended was killed with it: write that it ended."""
     now = state.read(directory)
     if now is not None and now["status"] != "stopped":
-        now.update(status="stopped", pid=0, finished=state.now(), exit={"code": 137, "signal": 9, "killed_by": ""})
+        now.update(status="stopped", pid=0, finished=state.now(), exit=_killed())
         state.write(directory, now)
 
 
@@ -385,7 +390,7 @@ def wait_for_end(container: str, paths: Paths) -> dict[str, Any]:
         if phase(container, record) in ("stopped", "broken"):
             record = state.read(paths.state(container)) or {}
             complete(container, record)
-            exit_status: dict[str, Any] = record.get("exit") or {"code": 137, "signal": 9, "killed_by": ""}
+            exit_status: dict[str, Any] = record.get("exit") or _killed()
             return exit_status
 
 
