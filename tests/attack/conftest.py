@@ -4,7 +4,7 @@
 """A node of its own for each test, and the proof that nothing is left on the machine after it.
 
 These tests start real containers, as root, on the machine's own kernel, and attack from inside. Everything they keep is
-below a temporary directory (BULKHEAD_PREFIX) and in control groups below "bulkhead-attack".
+below a temporary directory (BULKHEAD_PREFIX) and in control groups below one of this run's own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ if "ansible_collections" not in sys.modules:
 
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands, lifecycle, paths
 
-PARENT = "bulkhead-attack"
+# A name of this run's own, so that two checkouts can be tested side by side.
+PARENT = "bulkhead-attack-%d" % os.getpid()
 
 
 def pytest_collection_modifyitems(items):
@@ -40,7 +41,8 @@ def namespaces():
     for pid in os.listdir("/proc"):
         if pid.isdigit():
             with contextlib.suppress(OSError):
-                if ":/bulkhead/" in Path("/proc/%s/cgroup" % pid).read_text(encoding="utf-8"):
+                groups_of = Path("/proc/%s/cgroup" % pid).read_text(encoding="utf-8")
+                if ":/bulkhead" in groups_of and ":/%s/" % PARENT not in groups_of:
                     continue
                 found |= {os.readlink("/proc/%s/ns/%s" % (pid, name)) for name in os.listdir("/proc/%s/ns" % pid)}
     return found
