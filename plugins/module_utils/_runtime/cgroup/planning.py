@@ -112,7 +112,7 @@ class _Planner:
             tree = hierarchy.tree
             if not self.seen.exists(hierarchy, group.name):
                 continue
-            below = [name for name in _descendants(tree, group.name) if (tree, name) not in self._removed]
+            below = [name for name in descendants(tree, group.name) if (tree, name) not in self._removed]
             inside = [pid for name in [*below, group.name] for pid in steps.pids_in(hierarchy, name)]
             if inside:
                 own = set(processes.ancestors_of(os.getpid())) & set(inside)
@@ -142,7 +142,7 @@ class _Planner:
         parts = group.name.split("/")
         for end in range(len(parts) - 1, 0, -1):
             name = "/".join(parts[:end])
-            others = [child for child in _descendants(hierarchy.tree, name) if (hierarchy.tree, child) not in self._removed]
+            others = [child for child in descendants(hierarchy.tree, name) if (hierarchy.tree, child) not in self._removed]
             if others or steps.pids_in(hierarchy, name):
                 break
             self._removed.add((hierarchy.tree, name))
@@ -420,10 +420,10 @@ class _Planner:
             )
 
 
-def _descendants(tree: Tree, group: str) -> list[str]:
-    """The groups below a group, deepest first."""
+def descendants(tree: Tree, group: str) -> list[str]:
+    """Return the names of the groups below a group, deepest first."""
     found = []
     for name in tree.directories(group):
         path = group + "/" + name
-        found += [*_descendants(tree, path), path]
+        found += [*descendants(tree, path), path]
     return found

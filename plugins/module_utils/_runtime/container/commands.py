@@ -30,7 +30,7 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
     held = seen.record["config"]
     text = options.get("stdin")
     wanted = {
-        **{key: held[key] for key in ("name", "capabilities", "no_new_privileges", "rlimits", "umask", "groups")},
+        **{key: held[key] for key in ("name", "capabilities", "no_new_privileges", "rlimits", "umask", "groups", "oom_score_adj")},
         "command": words,
         "env": {**held["env"], **env},
         "cwd": config.parse_path(options.get("cwd") or held["cwd"], "cwd"),
@@ -38,18 +38,12 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
     }
     if options.get("user") is not None:
         wanted["groups"] = []
-    places = groups.places(groups.desired(held, {}, host))
-    # The hierarchies in which the container is now; its resources may have put it into more.
-    v1 = [
-        hierarchy.tree.full(seen.record["cgroup"]) for hierarchy in host.hierarchies if hierarchy.version == 1 and hierarchy.tree.exists(seen.record["cgroup"])
-    ]
     return {
         "do": "exec",
         "id": 1,
         "pid": seen.record["pid"],
         "start": seen.record["start"],
-        "v1": v1,
-        "v2": places["v2"],
+        **groups.entries(seen.record, host),
         "classes": classes.files(held.get("rdt"), held["name"]),
         "config": wanted,
         "stdin": text.encode() if text is not None else None,

@@ -12,6 +12,7 @@ what a container with CAP_SYS_PTRACE could catch in the moment before the execut
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import time
@@ -80,10 +81,9 @@ class Commands:
             if state.start_time(request["pid"]) != request["start"]:
                 raise BulkheadError("the container's first process is gone")
             progress.doing("opening the control groups", "")
-            groups = []
-            for path in [path + "/tasks" for path in request["v1"]] + request["classes"] + ([request["v2"] + "/cgroup.procs"] if request["v2"] else []):
-                groups.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
-            inherited += groups
+            groups = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in request["tasks"] + request["classes"]]
+            procs = _open_each(request["procs"])
+            inherited += groups + procs
             errors, errors_in = os.pipe2(os.O_CLOEXEC)
             pids, pids_in = os.pipe2(os.O_CLOEXEC)
             inherited += [errors_in, pids_in]
@@ -102,7 +102,7 @@ class Commands:
             privileges = process.Privileges(request["config"])
             command.first = os.fork()
             if command.first == 0:
-                _join(request, target, groups, streams, errors_in, pids_in, privileges)
+                _join(request, target, (groups, procs), streams, errors_in, pids_in, privileges)
         finally:
             for fd in inherited:
                 os.close(fd)
@@ -201,13 +201,49 @@ class Commands:
                         pass
 
 
-def _join(request: dict[str, Any], target: int, groups: list[int], streams: list[int], errors: int, pids: int, privileges: process.Privileges) -> None:
+def _open_each(paths: list[str]) -> list[int]:
+    """Return descriptors of the first of these files, and of those after it that can be opened."""
+    found: list[int] = []
+    for path in paths:
+        try:
+            found.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+        except OSError:
+            if not found:
+                raise
+    return found
+
+
+def _enter_groups(groups: list[int], procs: list[int]) -> None:
+    """Join the container's groups: all of v1, and the first of v2 that takes a process."""
+    for fd in groups:
+        os.write(fd, b"0")
+    for number, fd in enumerate(procs):
+        try:
+            os.write(fd, b"0")
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or number + 1 == len(procs):
+                raise
+
+
+def _join(
+    request: dict[str, Any],
+    target: int,
+    groups: tuple[list[int], list[int]],
+    streams: list[int],
+    errors: int,
+    pids: int,
+    privileges: process.Privileges,
+) -> None:
     """The first process: into the container and out of all privileges. Never returns."""
     progress = launch.Progress()
     try:
         config = request["config"]
         helper_pipe = errors
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
+        progress.doing("leaving the priorities and limits of the caller", "")
+        process.reset_inherited()
+        process.set_oom_score(config["oom_score_adj"])
         progress.doing("joining the namespaces", str(request["pid"]))
         syscalls.setns(target, _NAMESPACES)
         os.chdir("/")
@@ -221,6 +257,7 @@ def _join(request: dict[str, Any], target: int, groups: list[int], streams: list
             os.dup2(fd, number)
         if request["detach"]:
             _use_container_null()
+        launch.leave_keys(progress)
         launch.become_user(config, user, privileges, helper_pipe, progress)
         progress.doing("making the process", "")
         pid, _pidfd = syscalls.clone3(syscalls.CLONE_PARENT)
@@ -228,8 +265,7 @@ def _join(request: dict[str, Any], target: int, groups: list[int], streams: list
             os.write(pids, b"%d" % pid)
             os._exit(0)
         progress.doing("joining the control groups", "")
-        for fd in groups:
-            os.write(fd, b"0")
+        _enter_groups(*groups)
         os.setsid()
         if not request["detach"]:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)

@@ -4,8 +4,9 @@
 
 """The control groups of containers, through the room of control groups.
 
-A container is in one group of one name, in every hierarchy that can count, limit, freeze or confine it: on v1 those of
-freezer, memory, pids, cpu, cpuacct and devices, and wherever else its resources put it; on v2 in the one tree.
+A container has a group of one name in every hierarchy that is mounted: where it had none, the root of its cgroup namespace
+would be the machine's. The group carries the limits and holds no process itself; the container lives in one group inside it
+and its supervisor in another (payload.py), so what is written from inside reaches no limit, and output counts too.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import os
 from ..cgroup import group as groups
 from ..cgroup import slices
 from ..cgroup.host import Hierarchy, Host
+from ..cgroup.planning import descendants
+from ..cgroup.steps import pids_in
 from ..errors import InvalidInput
 from ..kernel import flock
 from ..kernel.files import Tree
 from .paths import Paths
+from .payload import COPIED, PAYLOAD, SUPERVISOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,8 +32,6 @@ if TYPE_CHECKING:
 
 _PATIENCE = 120.0
 _COUNTED = ("memory", "pids", "cpu")
-_ALWAYS_V1 = ("freezer", "memory", "pids", "cpu", "cpuacct", "devices")
-
 
 # The container's group below that of its unit, where systemd supervises it.
 _IN_UNIT = "container"
@@ -55,18 +57,11 @@ def desired(config: dict[str, Any], resources: dict[str, Any], host: Host) -> gr
     for controller in _COUNTED:
         if host.has(controller):
             group.needs(controller, host, controller)
-    for controller in _ALWAYS_V1:
-        hierarchy = host.by_controller.get(controller)
-        if hierarchy and hierarchy.version == 1:
-            group.joins(hierarchy)
-    if host.v2:
-        group.joins(host.v2)
+    for hierarchy in host.hierarchies:
+        group.joins(hierarchy)
     if config.get("supervisor") == "systemd":
         group.boundary = group.name.rpartition("/")[0]
         group.place = None
-        for hierarchy in host.hierarchies:
-            if not hierarchy.controllers and "systemd" in hierarchy.name:
-                group.joins(hierarchy)
     return group
 
 
@@ -101,6 +96,10 @@ class _Without(Tree):
     def exists(self, path: str) -> bool:
         return not self._is_gone(path) and super().exists(path)
 
+    def directories(self, path: str = "") -> list[str]:
+        below = path + "/" if path else ""
+        return [name for name in super().directories(path) if not self._is_gone(below + name)]
+
     def read_short(self, path: str) -> str | None:
         return None if self._is_gone(path) else super().read_short(path)
 
@@ -115,25 +114,88 @@ def host_without(host: Host, names: set[str]) -> Host:
     return Host(hierarchies, host.page_size)
 
 
+def freezing(record: dict[str, Any], host: Host) -> tuple[Hierarchy, str]:
+    """Return where a container is frozen: its payload alone, so that its supervisor goes on."""
+    hierarchy, group = host.hierarchy_of("freezer"), str(record["cgroup"])
+    return hierarchy, payload_of(group, hierarchy)
+
+
+def inner(group: str) -> set[str]:
+    """Return the names of the groups that a supervisor makes inside a container's group."""
+    return {"%s/%s" % (group, name) for name in (PAYLOAD, SUPERVISOR)}
+
+
+def has_payload(group: str, host: Host) -> bool:
+    """Return whether the group of a container has groups inside it in any hierarchy."""
+    return any(exists(name, host) for name in inner(group))
+
+
+def processes_in(group: str, host: Host) -> list[int]:
+    """Return the processes of a container: those of its payload and below it, without its supervisor."""
+    hierarchy = host.hierarchy_of("freezer")
+    top = payload_of(group, hierarchy)
+    return sorted({pid for name in [top, *descendants(hierarchy.tree, top)] for pid in pids_in(hierarchy, name)})
+
+
+def payload_of(group: str, hierarchy: Hierarchy) -> str:
+    """Return the group in which the container lives; the group itself where a release without payloads made it."""
+    inner = group + "/" + PAYLOAD
+    return inner if hierarchy.tree.exists(inner) or not hierarchy.tree.exists(group) else group
+
+
+def entries(record: dict[str, Any], host: Host) -> dict[str, list[str]]:
+    """Return the files by which a further process joins a running container, those that must be written one after the other.
+
+    procs: of v2, the second where the first refuses: a container that hands controllers down holds no process in its payload, so
+    the process goes where the container's first one is.
+    """
+    group, tasks, procs = str(record["cgroup"]), [], []
+    for hierarchy in host.hierarchies:
+        if not hierarchy.tree.exists(group):
+            continue
+        inside = payload_of(group, hierarchy)
+        if hierarchy.version == 1:
+            tasks.append(hierarchy.tree.full(inside) + "/tasks")
+        else:
+            first = hierarchy.group_of(int(record["pid"])) or inside
+            names = [inside, first] if first.startswith(inside + "/") else [inside]
+            procs = [hierarchy.tree.full(name) + "/cgroup.procs" for name in names]
+    return {"tasks": tasks, "procs": procs}
+
+
+def _copied(group: groups.Group) -> dict[str, tuple[str, ...]]:
+    """Return {directory of the group: files that the groups in it get a copy of}."""
+    found: dict[str, tuple[str, ...]] = {}
+    for hierarchy in group.hierarchies:
+        for controller in hierarchy.controllers if hierarchy.version == 1 else ():
+            path = hierarchy.tree.full(group.name)
+            found[path] = found.get(path, ()) + COPIED.get(controller, ())
+    return found
+
+
 def places(group: groups.Group) -> dict[str, Any]:
-    """Where the group is, as the process that makes the container needs it."""
-    v1 = [hierarchy for hierarchy in group.hierarchies if hierarchy.version == 1]
-    v2 = next((hierarchy for hierarchy in group.hierarchies if hierarchy.version == 2), None)
+    """Return where the group is, as the process that makes the container needs it.
+
+    limits: the directories of the group, of v1 and of v2; v1, v2: those in which the container lives.
+    """
     memory = next((hierarchy for hierarchy in group.hierarchies if "memory" in hierarchy.controllers), None)
+    inner = {hierarchy: "%s/%s" % (hierarchy.tree.full(group.name), PAYLOAD) for hierarchy in group.hierarchies}
     mounts = [
         {
             "name": os.path.basename(hierarchy.path),
-            "path": hierarchy.tree.full(group.name),
+            "path": path,
             "version": hierarchy.version,
             "controllers": hierarchy.controllers if hierarchy.version == 1 else [],
         }
-        for hierarchy in group.hierarchies
+        for hierarchy, path in inner.items()
         if hierarchy.version == 2 or hierarchy.controllers
     ]
     return {
         "group": group.name,
-        "v1": [hierarchy.tree.full(group.name) for hierarchy in v1],
-        "v2": v2.tree.full(group.name) if v2 else "",
+        "limits": [hierarchy.tree.full(group.name) for hierarchy in group.hierarchies],
+        "v1": [path for hierarchy, path in inner.items() if hierarchy.version == 1],
+        "v2": next((path for hierarchy, path in inner.items() if hierarchy.version == 2), ""),
+        "copied": _copied(group),
         "oom": memory.tree.full(group.name) + ("/memory.oom_control" if memory.version == 1 else "/memory.events") if memory else "",
         "cgroup_mounts": mounts,
     }

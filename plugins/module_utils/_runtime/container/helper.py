@@ -67,26 +67,31 @@ class Helper:
         self.supervisor = monitor.Supervisor(CONTROL, -1)
         self.supervisor.poll.register(CONTROL, select.POLLIN)
         self.commands = execute.Commands(self.supervisor)
+        self._monitors: dict[int, tuple[int, str]] = {}  # {pidfd: (process, container)}
         self._arrived = select.poll()
         self._arrived.register(CONTROL, select.POLLIN)
 
     def run(self) -> None:
+        """Serve until the module is gone; then the kernel kills what was begun and not committed."""
         module_there = True
-        while module_there or self.supervisor.watched:
+        while module_there:
             for fd in self.supervisor.step():
-                if fd != CONTROL:
+                if fd in self._monitors:
+                    self._on_monitor_end(fd)
+                elif fd != CONTROL:
                     self.commands.handle(fd)
-                    continue
-                requests, module_there = self._receive()
-                for request in requests:
-                    self._serve(request)
-                if module_there:
-                    continue
-                self.supervisor.poll.unregister(CONTROL)
-                self.supervisor.control = -1
-                if not self.supervisor.committed:
-                    # The kernel kills what was begun.
-                    return
+                else:
+                    requests, module_there = self._receive()
+                    for request in requests:
+                        self._serve(request)
+
+    def _on_monitor_end(self, pidfd: int) -> None:
+        """Tell the module that a monitor is gone: one that was killed could not tell how its container ended."""
+        pid, name = self._monitors.pop(pidfd)
+        self.supervisor.poll.unregister(pidfd)
+        os.close(pidfd)
+        os.waitpid(pid, 0)
+        self.supervisor.tell({"event": "gone", "name": name})
 
     def _receive(self) -> tuple[list[dict[str, Any]], bool]:
         """What has arrived, and whether more may come.
@@ -105,10 +110,7 @@ class Helper:
     def _serve(self, request: dict[str, Any]) -> None:
         verb = request["do"]
         if verb == "start":
-            if request["spec"]["wait"]:
-                self.supervisor.start(monitor.Watched(request["spec"]))
-            else:
-                self._start_monitor(request["spec"])
+            self._start_monitor(request["spec"])
         elif verb == "commit":
             os.write(self._commit_in, b"1")
             self.supervisor.on_commit()
@@ -120,13 +122,17 @@ class Helper:
 
     def _start_monitor(self, spec: dict[str, Any]) -> None:
         helper = os.getpid()
-        if os.fork():
+        pid = os.fork()
+        if pid:
+            pidfd = syscalls.pidfd_open(pid)
+            self._monitors[pidfd] = (pid, spec["config"]["name"])
+            self.supervisor.poll.register(pidfd, select.POLLIN)
             return
         try:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
             if os.getppid() == helper:
                 os.close(self._commit_in)
-                for fd in self.supervisor.by_fd:
+                for fd in self._monitors:
                     os.close(fd)
                 syscalls.set_name("bulkhead-monitor")
                 monitor.monitor(spec, CONTROL, self.commit)

@@ -12,7 +12,7 @@ import os
 from ..cgroup import info as cgroup_info
 from ..cgroup.host import Host
 from ..kernel import processes
-from . import lifecycle, state, units
+from . import groups, lifecycle, state, units
 from .config import parse_name
 from .paths import Paths
 
@@ -55,7 +55,8 @@ def describe(name: str, paths: Paths, host: Host, log_size: int = 0) -> dict[str
         found["restarts"] = found["unit"]["restarts"]
     if seen.has_group:
         stats = cgroup_info.describe(host, found["cgroup"])
-        found["processes"] = [{"pid": pid, "name": processes.name_of(pid)} for pid in stats.get("processes") or []]
+        inside = groups.processes_in(found["cgroup"], host)
+        found["processes"] = [{"pid": pid, "name": processes.name_of(pid)} for pid in inside]
         found["stats"] = {key: stats[key] for key in ("limits", "memory", "cpu", "io", "pids", "pressure", "events") if key in stats}
     if log_size and found.get("log"):
         found["output"] = lifecycle.output_of(seen, log_size)

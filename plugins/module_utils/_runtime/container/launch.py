@@ -17,7 +17,7 @@ import select
 
 from ..errors import BulkheadError
 from ..kernel import network, syscalls
-from . import devices, process, rootfs
+from . import devices, payload, process, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWI
 SIGKILL = 9
 # The exit status of a first process that could not become the command.
 FAILED = 127
+# What the first process says right before it becomes the command: by this its end is told from that of one killed earlier.
+READY = b"+"
 
 
 class Progress:
@@ -54,6 +56,7 @@ class Started:
         self.pidfd = pidfd
         self.errors = errors
         self.output = output
+        self.said = b""  # what came through the pipe so far
 
 
 def failure(name: str, data: bytes) -> dict[str, Any]:
@@ -72,6 +75,22 @@ def describe(progress: Progress, error: BaseException) -> bytes:
         where = (str(error.filename) if isinstance(error, OSError) and error.filename else "") or progress.target
         problem = "%s failed%s" % (progress.step, " for " + where if where else "")
         facts = {"problem": problem, "target": where, "value": None, "errno": number, "kernel": "" if number else repr(error), "hint": _hint(progress, number)}
+    return marshal.dumps(facts, 2)
+
+
+def killed(status: int, starved: bool) -> bytes:
+    """Return, as data, the error of a first process that was killed before it could become the command.
+
+    status: as waitpid(2) gives it; starved: whether the kernel killed in its control group for want of memory.
+    """
+    facts: dict[str, Any] = {
+        "problem": "the first process was killed by signal %d before it became the command" % (status & 0x7F),
+        "target": "",
+        "value": None,
+        "errno": 0,
+        "kernel": "out of memory in its control group" if starved else "",
+        "hint": "memory.max is too low to start it: give it more" if starved else "look who killed it",
+    }
     return marshal.dumps(facts, 2)
 
 
@@ -94,6 +113,8 @@ def start(spec: dict[str, Any], progress: Progress) -> Started:
     """Begin to start a container; it runs when its error pipe has closed empty."""
     config = spec["config"]
     opened: list[int] = []
+    progress.doing("making the groups inside the container's control group", spec["group"])
+    payload.renew(spec["limits"], spec["copied"])
     try:
         progress.doing("opening the control group", spec["v2"])
         v2 = os.open(spec["v2"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if spec["v2"] else -1
@@ -163,21 +184,28 @@ def _prepare(spec: dict[str, Any], output: int, errors: int, privileges: process
     progress.doing("entering the root file system", "/")
     rootfs.enter(root)
     os.setsid()
-    progress.doing("making a keyring for the session", "")
-    try:
-        syscalls.join_session_keyring("bulkhead." + config["name"])
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EPERM):  # a kernel without keys, a sandbox that hides them
-            raise
+    leave_keys(progress)
     become_user(config, user, privileges, errors, progress)
     env = environment(config, user)
     progress.doing("executing the command %r" % config["command"][0], config["command"][0])
+    os.write(errors, READY)
     process.execute(config["command"], env)
+
+
+def leave_keys(progress: Progress) -> None:
+    """Leave the keys of whoever runs this behind, for a session keyring without a name, which nobody else can join."""
+    progress.doing("making a keyring for the session", "")
+    try:
+        syscalls.join_new_session_keyring()
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):  # a kernel without keys, a sandbox that hides them
+            raise
 
 
 def become_user(config: dict[str, Any], user: process.User, privileges: process.Privileges, errors: int, progress: Progress) -> None:
     """Limits, directory, user and capabilities; the same for a container's first process and for one that is added."""
     progress.doing("setting resource limits", "")
+    process.set_default_limits(config["rlimits"])
     process.set_limits(config["rlimits"])
     os.umask(config["umask"])
     progress.doing("changing to the working directory", config["cwd"])

@@ -21,6 +21,7 @@ from ..plan import apply as apply_plan
 from . import base, classes, config, groups, locks, state, steps, units
 from .log import tail
 from .paths import Paths
+from .payload import PAYLOAD
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _LIVE = ("running", "paused", "restarting")
+# What a run or a supervisor that was killed has left behind.
+_ORPHANED = ("creating", "broken", "unsupervised")
 _OUTPUT = 64 << 10
 
 
@@ -50,7 +53,8 @@ class Container:
 class Seen:
     """One container as it is.
 
-    phase: absent, broken (left behind by a run or monitor that was killed), stopped, restarting, running, paused.
+    phase: absent, creating (by a run that is at it), broken (left behind by one that was killed), stopped, restarting, running,
+    paused, unsupervised (it runs, and its supervisor was killed).
     """
 
     def __init__(self, name: str) -> None:
@@ -66,7 +70,7 @@ def look(name: str, paths: Paths, host: Host) -> Seen:
     """A container as the record and the kernel show it."""
     seen = Seen(name)
     seen.record = record = state.read(paths.state(name))
-    seen.has_files = os.path.isdir(paths.own(name)) or os.path.isdir(steps.aside(paths.own(name)))
+    seen.has_files = os.path.isdir(paths.own(name)) or os.path.isdir(paths.aside(name))
     if record is None or units.ours(record):
         spec = units.spec_of(name, paths) if host.systemd else None
         if record is None and spec is not None:
@@ -97,17 +101,29 @@ def look(name: str, paths: Paths, host: Host) -> Seen:
         if seen.phase == "stopped":
             units.complete(name, record)
     elif status == "running" and alive and monitored:
-        seen.phase = "paused" if is_frozen(host.hierarchy_of("freezer"), group) else "running"
+        seen.phase = "paused" if is_frozen(*groups.freezing(record, host)) else "running"
     elif status == "running" and not alive and monitored:
         # It ended this moment, and its monitor is about to write so.
         steps.wait_for_monitor(paths.state(name), record)
         return look(name, paths, host)
     elif status == "stopped":
-        restarts = monitored and not record.get("shared_monitor") and not os.path.exists(paths.state(name) + "/" + state.STOPPING)
+        restarts = monitored and state.is_restarting(record) and not os.path.exists(paths.state(name) + "/" + state.STOPPING)
         seen.phase = "restarting" if restarts else "stopped"
+    elif status == "running":
+        _without_supervisor(seen, record, alive)
     else:
-        seen.phase = "broken"
+        seen.phase = "creating" if state.is_alive(record.get("creator")) else "broken"
     return seen
+
+
+def _without_supervisor(seen: Seen, record: dict[str, Any], alive: bool) -> None:
+    """Judge a container whose supervisor was killed: its first process goes with it, but for one that is frozen."""
+    if alive:
+        seen.phase = "unsupervised"
+        return
+    seen.phase = "stopped"
+    problem = {"problem": "the process that supervised the container was killed, and the container with it"}
+    record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": ""}, error=problem)
 
 
 class ContainerPlan(Plan):
@@ -168,6 +184,7 @@ class Lifecycle:
             if names.count(name) > 1:
                 raise InvalidInput("the container %s is named twice in one call" % name)
         work = _Work()
+        self.call.stops = []
         for container in containers:
             container.seen = look(container.name, self.paths, self.host)
             self._complete(container)
@@ -215,17 +232,30 @@ class Lifecycle:
         return keys
 
     def _thaw(self, seen: Seen, work: _Work) -> None:
-        if seen.phase == "paused" and seen.record is not None:
-            work.first.append(Freeze(self.host.hierarchy_of("freezer"), seen.record["cgroup"], False, True))
+        if seen.phase in ("paused", "unsupervised") and seen.record is not None:
+            freezer, group = groups.freezing(seen.record, self.host)
+            was = bool(is_frozen(freezer, group))
+            if was or seen.phase == "paused":
+                work.thaws.append(Freeze(freezer, group, False, True))
 
     def _stop(self, container: Container, work: _Work) -> None:
         seen = container.seen
         if seen.phase in _LIVE and seen.record is not None:
             self._end_process(seen, work)
-        elif seen.phase == "broken":
-            self._remove(container, work)
+        elif seen.phase in _ORPHANED and seen.record is not None:
+            self._put_to_rest(seen, work)
         if units.ours(seen.record):
             work.files += units.not_at_boot(container.name)
+
+    def _put_to_rest(self, seen: Seen, work: _Work) -> None:
+        """End what a killed run or supervisor left running; its private files and its log stay."""
+        record = seen.record or {}
+        self._end_process(seen, work)
+        group = str(record.get("cgroup") or "")
+        if group and groups.has_payload(group, self.host):
+            work.first.append(steps.EmptyGroup(self.call, group))
+        if record.get("damaged"):
+            work.last.append(steps.Forget(self.call, seen.name, group, "", seen.phase))
 
     def _end_process(self, seen: Seen, work: _Work) -> None:
         """End what runs, by whoever supervises it."""
@@ -240,13 +270,16 @@ class Lifecycle:
         seen = container.seen
         if seen.record is None:
             return
-        if seen.phase in _LIVE or seen.phase == "broken":
+        if seen.phase in (*_LIVE, *_ORPHANED):
             self._end_process(seen, work)
         group = seen.record.get("cgroup")
         if units.ours(seen.record):
             if group and units.left_over(self.host, str(group)):
                 work.first.append(units.Sweep(self.host, str(group), self.paths))
         elif group and seen.has_group:
+            if groups.has_payload(str(group), self.host):
+                work.first.append(steps.EmptyGroup(self.call, str(group)))
+                work.emptied |= groups.inner(str(group))
             work.gone.append(str(group))
 
     def _remove(self, container: Container, work: _Work) -> None:
@@ -254,7 +287,7 @@ class Lifecycle:
         self._end(container, work)
         if self.host.systemd:
             work.files += units.removal(container.name, self.paths)
-        for path in (own, steps.aside(own)):
+        for path in (own, self.paths.aside(container.name)):
             if os.path.isdir(path):
                 work.last.append(steps.Discard(path))
         if seen.record is not None:
@@ -281,7 +314,7 @@ class Lifecycle:
             work.trial.append(steps.KeepResources(self.paths.state(container.name), seen.resources, text))
         if seen.record is not None and (seen.phase == "paused") != (container.wanted == "paused"):
             paused = container.wanted == "paused"
-            work.trial.append(Freeze(self.host.hierarchy_of("freezer"), seen.record["cgroup"], paused, not paused))
+            work.trial.append(Freeze(*groups.freezing(seen.record, self.host), paused, not paused))
 
     def _make(self, container: Container, work: _Work) -> None:
         """A container that is to be started: for the first time, again, or anew because it is to be another."""
@@ -289,8 +322,10 @@ class Lifecycle:
         if settings is None or group is None:
             raise InvalidInput("container %s: command is required: what is left of it cannot be started again" % container.name)
         differs = self.differences(container)
-        anew = seen.phase in ("absent", "broken") or bool(differs)
+        anew = seen.phase in ("absent", "creating", "broken") or bool(differs)
         own = self.paths.own(container.name)
+        if not anew and seen.phase in _ORPHANED:
+            self._end_process(seen, work)
         if anew:
             self._end(container, work)
             if units.ours(seen.record) and not units.ours(settings):
@@ -306,12 +341,13 @@ class Lifecycle:
         work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after))
         work.reserve.append(steps.KeepResources(self.paths.state(container.name), seen.resources, to_json(container.resources)))
         if settings["rootfs"] == "host":
-            if os.path.isdir(steps.aside(own)):
-                work.first.append(steps.Discard(steps.aside(own), "what an earlier run put aside"))
+            aside = self.paths.aside(container.name)
+            if os.path.isdir(aside):
+                work.first.append(steps.Discard(aside, "what an earlier run put aside"))
             if not self._may_keep_files(container, anew):
                 if os.path.isdir(own):
-                    work.aside.append(steps.PutAside(own))
-                    work.last.append(steps.Discard(steps.aside(own)))
+                    work.aside.append(steps.PutAside(self.paths, container.name))
+                    work.last.append(steps.Discard(aside))
                 work.own.append(steps.MakeOwn(self.call, settings, base.views(), container.wait))
         elif os.path.isdir(own):
             work.last.append(steps.Discard(own))
@@ -338,16 +374,18 @@ class Lifecycle:
         if anew:
             work.renewed.add(container.name)
         if container.wanted == "paused":
-            work.trial_end.append(Freeze(self.host.hierarchy_of("freezer"), group.name, True, False))
+            freezer = self.host.hierarchy_of("freezer")
+            work.trial_end.append(Freeze(freezer, "%s/%s" % (group.name, PAYLOAD), True, False))
 
     def _may_keep_files(self, container: Container, anew: bool) -> bool:
         """Whether the private files that are there are those of the very container that is started. A job gets new ones each time."""
         own = self.paths.own(container.name)
-        if not os.path.isdir(own + "/upper") or container.wait or (container.seen.record or {}).get("shared_monitor"):
+        if not os.path.isdir(own + "/upper") or container.wait or state.is_job(container.seen.record):
             return False
         if not anew:
             return True
-        if container.seen.phase != "absent" or container.config is None:
+        damaged = (container.seen.record or {}).get("damaged")
+        if container.config is None or not (container.seen.phase == "absent" or damaged):
             return False
         try:
             with open(own + "/config.json", encoding="utf-8") as file:
@@ -370,7 +408,7 @@ class Lifecycle:
             "config": settings,
             "cgroup": groups.name_of(settings),
             "base": self._fingerprint if settings["rootfs"] == "host" else "",
-            "shared_monitor": container.wait,
+            "job": container.wait,
         }
 
     def _assemble(self, containers: list[Container], work: _Work) -> ContainerPlan:
@@ -378,9 +416,10 @@ class Lifecycle:
         plan = ContainerPlan()
         standing = [container.group for container in work.standing if container.group is not None]
         fresh = [container.group for container in work.fresh if container.group is not None]
-        removed = plan_groups(self.host, [groups.gone(name, self.host) for name in work.gone])
+        emptied = groups.host_without(self.host, work.emptied)
+        removed = plan_groups(emptied, [groups.gone(name, self.host) for name in work.gone])
         plan.groups = plan_groups(self.host, standing)
-        plan.steps = [*work.first, *work.aside, *removed.steps, *work.reserve, *units.reloaded(work.files), *plan.groups.steps]
+        plan.steps = [*work.thaws, *work.first, *work.aside, *removed.steps, *work.reserve, *units.reloaded(work.files), *plan.groups.steps]
         plan.warnings = list(plan.groups.warnings)
         steps_of: dict[str, list[Step]] = {container.name: [] for container in containers}
         if fresh:
@@ -482,8 +521,8 @@ class Lifecycle:
             message = self.call.helper().receive()
             if message is None:
                 raise BulkheadError("the helper that watches %s ended unexpectedly" % ", ".join(sorted(waiting)))
-            if message["event"] == "ended":
-                self.call.ended[message["name"]] = message["exit"]
+            if message["event"] in ("ended", "gone"):
+                self.call.ended[message["name"]] = message.get("exit") or {}
                 waiting.discard(message["name"])
 
     def left_alone(self, container: Container) -> str:
@@ -544,13 +583,15 @@ def output_of(seen: Seen, most: int, since: int = 0) -> str:
 def describe(seen: Seen) -> dict[str, Any]:
     """The state of a container, in the words of the OCI runtime specification and a few more."""
     record = seen.record or {}
-    found: dict[str, Any] = {"status": "stopped" if seen.phase == "broken" else seen.phase, "pid": record.get("pid") or 0 if seen.phase in _LIVE else 0}
+    status = {"broken": "stopped", "unsupervised": "running"}.get(seen.phase, seen.phase)
+    there = seen.phase in (*_LIVE, "unsupervised")
+    found: dict[str, Any] = {"status": status, "pid": record.get("pid") or 0 if there else 0}
     for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "bundle", "error"):
         if key in record:
             found[key] = record[key]
     if record.get("config"):
         found["log"] = record["config"]["log"]["path"]
-    if seen.phase == "broken":
+    if seen.phase in ("broken", "unsupervised"):
         found["broken"] = True
     return found
 
@@ -559,8 +600,10 @@ class _Work:
     """Steps and containers of a plan, by phase."""
 
     def __init__(self) -> None:
+        self.thaws: list[Step] = []
         self.first: list[Step] = []
         self.gone: list[str] = []
+        self.emptied: set[str] = set()  # the groups inside those, which go before them
         self.reserve: list[Step] = []
         self.aside: list[Step] = []
         self.own: list[steps.MakeOwn] = []

@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Supervision: the one loop that watches containers, keeps their logs and their records, and starts them again.
+"""Supervision: the loop that watches a container, keeps its log and its record, and starts it again.
 
-A container that somebody waits for is watched by the helper of that call; every other one by a monitor of its own, which is
-a copy of the helper and outlives it. Both run this loop.
+Each container has a monitor of its own, which is a copy of the helper and outlives it. It is in the container's control
+group, so that what it does for the container (writing its log) is limited with it.
 
-Until the call commits, a container belongs to it: the kernel kills the first process of a container when its supervisor
-dies, a monitor when the helper dies and the helper when the module dies (PR_SET_PDEATHSIG). With the commit the supervisor
-writes the record and cuts the tie to what is above it.
+Until the call commits, a container belongs to it: the kernel kills the first process of a container when its monitor dies,
+a monitor when the helper dies and the helper when the module dies (PR_SET_PDEATHSIG). With the commit the monitor writes
+the record and cuts the tie to what is above it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import read_text
-from . import launch, state, wire
+from . import launch, payload, process, state, wire
 from .log import Log
 
 TYPE_CHECKING = False
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # Seconds before a container is started again: doubled from the first to the last, and the first again after it ran for a while.
 _FIRST_DELAY, _LAST_DELAY, _LONG_RUN = 0.1, 60.0, 10.0
+# How many times 64 KiB of output are read before the loop looks at what else there is.
+_FAIR_SHARE = 16
 # How often, in milliseconds, a supervisor looks whether a container that waits to be started again is not wanted any more.
 _LOOK = 200
 
@@ -46,6 +48,7 @@ class Watched:
         self.started: launch.Started | None = None
         self.running = False  # the command was executed
         self.ended = False
+        self.kills_before = 0  # of this start, see oom_kills()
         self.start_at = 0.0  # when it is to be started again; 0 for never
         self.began = 0.0
         self.delay = _FIRST_DELAY
@@ -66,18 +69,18 @@ class Watched:
         if self._is_current():
             try:
                 state.write(self.directory, self.record)
-            except FileNotFoundError:
-                pass
+            except OSError:
+                pass  # it is gone, or its file system is full: the container goes on, and the next change is written again
 
     def unwanted(self) -> bool:
         """Whether somebody is stopping it, or has replaced it."""
         return os.path.exists(self.directory + "/" + state.STOPPING) or not self._is_current()
 
     def copy_output(self) -> None:
-        """What the container wrote so far, to its log."""
+        """Write to the log what the container wrote, up to a fair share: other things wait to be seen to."""
         if self.started is None or self.started.output < 0 or self.log is None:
             return
-        while True:
+        for _turn in range(_FAIR_SHARE):
             try:
                 data = os.read(self.started.output, 65536)
             except BlockingIOError:
@@ -88,37 +91,38 @@ class Watched:
                 return
             self.log.write(data)
 
-    def _count(self, path: str) -> int:
-        for line in (read_text(path) or "").splitlines() if path else ():
-            word, _space, number = line.partition(" ")
-            if word == "oom_kill":
-                return int(number)
-        return 0
-
     def oom_kills(self) -> int:
-        """How many processes of the container's group the kernel killed for want of memory, since the group was made."""
-        return self._count(self.spec["oom"])
+        """Return how many processes the kernel killed for want of memory in the group and below it."""
+        path = self.spec["oom"]
+        return payload.oom_kills(path) if path else 0
 
     def note_end(self, status: int) -> None:
         """Write down how the first process ended (the status of waitpid(2)), and what killed it."""
         signal = status & 0x7F
-        kills = self.oom_kills()
-        killed_by_memory = signal == 9 and kills > self.record.get("oom_kills", 0)
+        kills = self.oom_kills() - self.kills_before
+        stopped = os.path.exists(self.directory + "/" + state.STOPPING)
+        self.record.pop("error", None)
         self.record.update(
             status="stopped",
             pid=0,
-            exit={"code": 128 + signal if signal else status >> 8, "signal": signal, "killed_by": "memory" if killed_by_memory else ""},
-            oom_kills=kills,
+            exit={
+                "code": 128 + signal if signal else status >> 8,
+                "signal": signal,
+                # A stop that ran out of patience killed it, whatever the kernel did before.
+                "killed_by": "memory" if signal == 9 and kills > 0 and not stopped else "",
+            },
+            oom_kills=self.record.get("oom_kills", 0) + max(0, kills),
             finished=state.now(),
         )
 
     def again(self) -> bool:
-        """Whether its restart policy asks for another start."""
+        """Return whether its restart policy asks for another start, after an end or after a start that failed."""
         policy = self.spec["config"]["restart_policy"]
         if self.unwanted() or policy["name"] == "no":
             return False
         if policy["name"] == "on-failure":
-            return bool(self.record["exit"]["code"]) and (policy["max"] == 0 or self.restarts < policy["max"])
+            failed = "error" in self.record or bool(self.record["exit"]["code"])
+            return failed and (policy["max"] == 0 or self.restarts < policy["max"])
         return True
 
 
@@ -133,6 +137,7 @@ class Supervisor:
         self.poll = select.poll()
         self.watched: list[Watched] = []
         self.by_fd: dict[int, Watched] = {}
+        self.limited = False  # whether this process is in the group of the container yet
         if commit >= 0:
             self.poll.register(commit, select.POLLIN)
 
@@ -147,16 +152,22 @@ class Supervisor:
     def start(self, watched: Watched) -> None:
         """Begin to start a container."""
         progress = launch.Progress()
-        try:
-            watched.started = started = launch.start(watched.spec, progress)
-        except (OSError, BulkheadError) as error:
-            self._failed(watched, launch.describe(progress, error))
-            return
-        watched.record["oom_kills"] = watched.oom_kills()  # the group may be older than this start
-        watched.running = False
-        watched.began = time.monotonic()
         if watched not in self.watched:
             self.watched.append(watched)
+        watched.running = False
+        watched.began = time.monotonic()
+        try:
+            watched.started = started = launch.start(watched.spec, progress)
+            watched.kills_before = watched.oom_kills()
+            if not self.limited:
+                # Not before the first start: where a limit is tight, that is what it is for.
+                payload.enter_supervisor(watched.spec["limits"], watched.spec["v2"])
+                self.limited = True
+        except (OSError, BulkheadError) as error:
+            if watched.started is not None:
+                self._abandon(watched)
+            self._failed(watched, launch.describe(progress, error))
+            return
         if started.output >= 0:
             os.set_blocking(started.output, False)
         for fd in (started.pidfd, started.errors, started.output):
@@ -168,16 +179,26 @@ class Supervisor:
         self.by_fd.pop(fd, None)
         self.poll.unregister(fd)
 
+    def _abandon(self, watched: Watched) -> None:
+        """End a first process that has not become the command."""
+        started = watched.started
+        if started is not None:
+            syscalls.pidfd_send_signal(started.pidfd, launch.SIGKILL)
+            os.waitpid(started.pid, 0)
+            for fd in (started.pidfd, started.errors, started.output):
+                if fd >= 0:
+                    os.close(fd)
+            watched.started = None
+
     def _failed(self, watched: Watched, data: bytes) -> None:
         facts = launch.failure(watched.name, data)
-        if watched in self.watched:
-            self.watched.remove(watched)
         if not self.committed:
+            self.watched.remove(watched)
             self.tell({"event": "failed", "name": watched.name, "error": facts})
             return
-        # A later start of the restart policy: nobody listens, so the record says it.
+        # A later start of the restart policy: nobody listens, so the record says it, and what failed now may succeed later.
         watched.record.update(status="stopped", pid=0, error=facts)
-        watched.write()
+        self._after_end(watched)
 
     def handle(self, fd: int) -> None:
         """Something happened on a descriptor."""
@@ -193,25 +214,36 @@ class Supervisor:
             if started.output < 0:
                 self._forget(fd)
         elif fd == started.errors:
-            self._forget(fd)
-            data = os.read(fd, 65536)
-            os.close(fd)
-            started.errors = -1
-            if data:
-                self._release(watched)
-                os.waitpid(started.pid, 0)
-                self._failed(watched, data)
-            else:
-                self._on_running(watched, started)
+            self._hear(watched, started)
         elif fd == started.pidfd:
-            if started.errors >= 0:
-                self.handle(started.errors)
-                if watched.started is None:
-                    return
-            self._on_end(watched, started)
+            while started.errors >= 0:
+                self._hear(watched, started)
+            if watched.started is not None:
+                self._on_end(watched, started)
+
+    def _hear(self, watched: Watched, started: launch.Started) -> None:
+        """Take in what the first process says on its way to the command; the pipe ends with it or with the way."""
+        data = os.read(started.errors, 65536)
+        started.said += data
+        if data:
+            return
+        self._forget(started.errors)
+        os.close(started.errors)
+        started.errors = -1
+        if started.said == launch.READY:
+            self._on_running(watched, started)
+            return
+        self._release(watched)
+        _pid, status = os.waitpid(started.pid, 0)
+        if started.said:
+            self._failed(watched, started.said[started.said.startswith(launch.READY) :])
+        else:
+            starved = watched.oom_kills() > watched.kills_before
+            self._failed(watched, launch.killed(status, starved))
 
     def _on_running(self, watched: Watched, started: launch.Started) -> None:
         watched.running = True
+        watched.record.pop("error", None)
         watched.record.update(
             status="running",
             pid=started.pid,
@@ -219,6 +251,7 @@ class Supervisor:
             started=state.now(),
             monitor=self.identity,
             restarts=watched.restarts,
+            restarting=False,
         )
         if self.committed:
             watched.write()
@@ -260,9 +293,10 @@ class Supervisor:
         else:
             watched.start_at = 0.0
             self.watched.remove(watched)
+        watched.record["restarting"] = bool(watched.start_at)
         watched.write()
         if not watched.start_at:
-            self.tell({"event": "ended", "name": watched.name, "exit": watched.record["exit"]})
+            self.tell({"event": "ended", "name": watched.name, "exit": watched.record.get("exit")})
 
     def on_commit(self) -> None:
         """The call stands: cut the tie to it and write the records."""
@@ -290,6 +324,7 @@ class Supervisor:
             if watched.unwanted():
                 watched.start_at = 0.0
                 self.watched.remove(watched)
+                watched.record["restarting"] = False
                 watched.write()
             elif moment >= watched.start_at:
                 watched.start_at = 0.0
@@ -312,13 +347,14 @@ class Supervisor:
 
 
 def monitor(spec: dict[str, Any], control: int, commit: int) -> None:
-    """The life of a monitor: one container, until it is not to be started again."""
+    """Watch one container until it is not to be started again."""
+    process.protect_from_oom()
+    process.reset_inherited()
     supervisor = Supervisor(control, commit)
-    watched = Watched(spec)
-    supervisor.start(watched)
+    supervisor.start(Watched(spec))
     while supervisor.watched:
         supervisor.step()
-        if supervisor.committed and supervisor.control >= 0:
+        if supervisor.committed and supervisor.control >= 0 and not spec["wait"]:
             # Nobody waits for this one: the module may see its end of the socket close.
             os.close(supervisor.control)
             supervisor.control = -1

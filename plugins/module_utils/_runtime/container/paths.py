@@ -45,9 +45,13 @@ class Paths:
         """A container's own files."""
         return self.lib + "/containers/" + name
 
+    def aside(self, name: str) -> str:
+        """Return where a container's own files wait until those of a new one have proved themselves."""
+        return self.lib + "/aside/" + name
+
     def make(self) -> None:
         """Make the directories that are always there, for root alone."""
-        for path in (self.states, self.locks, self.lib + "/containers", self.bases):
+        for path in (self.states, self.locks, self.lib + "/containers", self.lib + "/aside", self.bases):
             os.makedirs(path, mode=0o700, exist_ok=True)
         for path in (self.run, self.lib):
             os.chmod(path, 0o700)

@@ -179,6 +179,48 @@ class Privileges:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
 
 
+# The limits that systemd gives services (systemd-system.conf(5)) and, where it gives none, the kernel's for its first process
+# (INIT_RLIMITS, include/asm-generic/resource.h): [soft, hard], -1 for none. Control groups limit what processes there are.
+_DEFAULT_LIMITS = {
+    **{name: [-1, -1] for name in RLIMITS},
+    "core": [0, -1],
+    "memlock": [8 << 20, 8 << 20],
+    "msgqueue": [819200, 819200],
+    "nice": [0, 0],
+    "nofile": [1024, 524288],
+    "rtprio": [0, 0],
+    "stack": [8 << 20, -1],
+}
+# The kernel's own timer slack, in nanoseconds (init_task, init/init_task.c).
+_TIMER_SLACK = 50000
+
+
+def reset_inherited() -> None:
+    """Give this process what a service has, whatever the login or job that runs Ansible had: it is handed on to containers."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+    syscalls.prctl(syscalls.PR_SET_TIMERSLACK, _TIMER_SLACK)
+    syscalls.prctl(syscalls.PR_SET_THP_DISABLE, 0)
+    syscalls.reset_personality()
+    for reset in (syscalls.allow_all_cpus, syscalls.reset_io_priority, syscalls.reset_memory_policy):
+        try:
+            reset()
+        except OSError:
+            pass  # a kernel without the feature has nothing to reset
+
+
+def set_default_limits(asked: dict[str, list[int]]) -> None:
+    """Set the resource limits that are not asked for; where one cannot be raised so far, as far as it can."""
+    for name, (soft, hard) in _DEFAULT_LIMITS.items():
+        if name in asked:
+            continue
+        try:
+            resource.setrlimit(RLIMITS[name], (soft, hard))
+        except (OSError, ValueError):
+            most = resource.getrlimit(RLIMITS[name])[1]
+            resource.setrlimit(RLIMITS[name], (most if soft == -1 or -1 < most < soft else soft, most))
+
+
 def set_limits(limits: dict[str, list[int]]) -> None:
     """Resource limits as {name: [soft, hard]}, -1 for none; while the process may still raise them."""
     for name in limits:
@@ -186,13 +228,23 @@ def set_limits(limits: dict[str, list[int]]) -> None:
 
 
 def set_oom_score(value: int | None) -> None:
-    if value is None:
-        return
+    """Set oom_score_adj of this process; None for 0, if it may be lowered so far."""
     fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(fd, b"%d" % value)
+        os.write(fd, b"%d" % (value or 0))
+    except PermissionError:
+        if value is not None:
+            raise
     finally:
         os.close(fd)
+
+
+def protect_from_oom() -> None:
+    """Take this process out of the OOM killer's choice, where CAP_SYS_RESOURCE allows it."""
+    try:
+        set_oom_score(-1000)
+    except PermissionError:
+        pass
 
 
 def default_signals() -> None:

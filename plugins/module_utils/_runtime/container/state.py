@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 
+from ..kernel import syscalls
 from ..kernel.files import read_text
 from .wire import to_json
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 OCI_VERSION = "1.2.0"
 FILE = "state.json"
+# The name of the container's control group once more, so that a damaged record can be healed.
+GROUP = "cgroup"
 # While this file lies beside the record, the container is meant to end and its monitor does not restart it.
 STOPPING = "stopping"
 
@@ -46,6 +49,29 @@ def identity(pid: int) -> dict[str, int]:
 def is_alive(process: dict[str, int] | None) -> bool:
     """Whether exactly this process runs."""
     return bool(process and process["pid"] and process["start"] and start_time(process["pid"]) == process["start"])
+
+
+def open_process(pid: int, start: int) -> int:
+    """Return a pidfd of exactly this process; -1 where it is gone."""
+    try:
+        pidfd = syscalls.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
+    if start_time(pid) != start:
+        os.close(pidfd)
+        return -1
+    return pidfd
+
+
+def is_restarting(record: dict[str, Any]) -> bool:
+    """Return whether a container that has ended waits to be started again; earlier releases told it by the policy alone."""
+    policy = (record.get("config") or {}).get("restart_policy") or {}
+    return bool(record.get("restarting", policy.get("name", "no") != "no" and not record.get("shared_monitor")))
+
+
+def is_job(record: dict[str, Any] | None) -> bool:
+    """Return whether somebody waited for the container's end; earlier releases called it by how it was supervised."""
+    return bool(record and record.get("job", record.get("shared_monitor")))
 
 
 def write(directory: str, record: dict[str, Any]) -> None:
@@ -77,7 +103,8 @@ def read(directory: str) -> dict[str, Any] | None:
             return record
     except ValueError:
         pass
-    return {"ociVersion": OCI_VERSION, "id": os.path.basename(directory), "status": "creating", "damaged": True}
+    group = read_text(directory + "/" + GROUP) or ""
+    return {"ociVersion": OCI_VERSION, "id": os.path.basename(directory), "status": "creating", "damaged": True, "cgroup": group}
 
 
 def now() -> str:

@@ -17,12 +17,12 @@ import time
 
 from ..cgroup.host import Host
 from ..cgroup.planning import plan_groups
-from ..cgroup.steps import KillGroup
+from ..cgroup.steps import wait_until
 from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import read_text
 from ..plan import Step, apply
-from . import base, groups, state, units
+from . import base, groups, payload, state, units
 from .log import size_of
 from .paths import Paths
 from .remote import Helper
@@ -44,6 +44,7 @@ class Call:
         self.host = host
         self._helper: Helper | None = None
         self.ended: dict[str, dict[str, Any]] = {}
+        self.stops: list[Stop] = []  # of the plan that was made last
 
     def helper(self) -> Helper:
         if self._helper is None:
@@ -56,11 +57,20 @@ class Call:
         if helper is not None:
             helper.close()
 
-    def kill(self, group: str) -> None:
-        """Kill what is in a container's group, and wait until it is gone."""
-        hierarchy = self.host.hierarchy_of("freezer")
-        if hierarchy.tree.exists(group):
-            KillGroup(hierarchy, group, [], []).do()
+    def restart_asked(self) -> None:
+        """Start again what was asked to end for a plan that fails."""
+        for stop in self.stops:
+            try:
+                stop.restart_if_asked()
+            except (OSError, BulkheadError):
+                continue  # the failure that led here is the one to tell
+
+    def empty(self, group: str) -> None:
+        """Kill what is in a container's group, wait until it is gone, and remove the groups inside it."""
+        there = self.host.hierarchy_of("freezer").tree.full(group)
+        if not payload.end_all(there):
+            raise BulkheadError("%s still holds processes, which SIGKILL did not end" % there, target=there)
+        payload.clear(one.tree.full(group) for one in self.host.hierarchies if one.tree.exists(group))
 
 
 def mark_stopping(directory: str) -> None:
@@ -76,30 +86,6 @@ def clear_stopping(directory: str) -> None:
         os.unlink(directory + "/" + state.STOPPING)
     except FileNotFoundError:
         pass
-
-
-def _wait_for_end(pidfd: int, seconds: float) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
-
-
-def signal_and_wait(record: dict[str, Any], signal: int, seconds: float) -> bool:
-    """Send a signal to exactly the container's first process and wait for its end; True when it has ended."""
-    try:
-        pidfd = syscalls.pidfd_open(record["pid"])
-    except ProcessLookupError:
-        return True
-    try:
-        if state.start_time(record["pid"]) != record["start"]:
-            return True
-        try:
-            syscalls.pidfd_send_signal(pidfd, signal)
-        except ProcessLookupError:
-            return True
-        return _wait_for_end(pidfd, seconds)
-    finally:
-        os.close(pidfd)
 
 
 def wait_for_monitor(directory: str, record: dict[str, Any]) -> None:
@@ -119,12 +105,14 @@ def wait_for_monitor(directory: str, record: dict[str, Any]) -> None:
 
 
 def _restarts(record: dict[str, Any]) -> bool:
-    policy = (record.get("config") or {}).get("restart_policy") or {}
-    return policy.get("name", "no") != "no" and not record.get("shared_monitor") and state.is_alive(record.get("monitor"))
+    return state.is_restarting(record) and state.is_alive(record.get("monitor"))
 
 
 class Stop(Step):
-    """Ask the container's first process to end, and kill it when it does not in time."""
+    """Ask the container's first process to end, and kill it when it does not in time.
+
+    The stops of one plan wait at the same time: the first that is done asks every container.
+    """
 
     after = "stopped"
 
@@ -134,15 +122,69 @@ class Stop(Step):
         self.directory = call.paths.state(record["id"])
         self.target = self.directory
         self.before = before
+        self._pidfd = -1
+        self._deadline: float | None = None  # None until it was asked
+        self._done = False
+        call.stops.append(self)
+
+    def _ask(self) -> None:
+        if self._deadline is not None:
+            return
+        config = self.record.get("config") or {}
+        self._deadline = time.monotonic() + config.get("stop_timeout", 10)
+        mark_stopping(self.directory)
+        pid, start = int(self.record.get("pid") or 0), int(self.record.get("start") or 0)
+        if state.is_alive({"pid": pid, "start": start}):
+            self._pidfd = state.open_process(pid, start)
+            self._signal(config.get("stop_signal", 15))
+
+    def _signal(self, number: int) -> None:
+        if self._pidfd >= 0:
+            try:
+                syscalls.pidfd_send_signal(self._pidfd, number)
+            except ProcessLookupError:
+                pass
+
+    def _has_ended(self, seconds: float) -> bool:
+        if self._pidfd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(max(0.0, seconds) * 1000))
+
+    def _is_killed(self) -> bool:
+        """Kill it, and what it froze of its own in v1: its end waits for that of every process in its namespace."""
+        self._signal(9)
+        payload.thaw(self.call.host.hierarchy_of("freezer").tree.full(str(self.record["cgroup"])))
+        return self._has_ended(0.05)
 
     def do(self) -> None:
-        mark_stopping(self.directory)
-        config = self.record.get("config") or {}
-        if self.record.get("pid") and state.is_alive({"pid": self.record["pid"], "start": self.record.get("start", 0)}):
-            gentle = signal_and_wait(self.record, config.get("stop_signal", 15), config.get("stop_timeout", 10))
-            if not gentle and not signal_and_wait(self.record, 9, _PATIENCE):
-                raise BulkheadError("container %s did not end %d seconds after SIGKILL" % (self.record["id"], _PATIENCE), target=self.target)
+        for stop in self.call.stops:
+            stop._ask()
+        try:
+            self._finish()
+        except BaseException:
+            self.call.restart_asked()
+            raise
+
+    def _finish(self) -> None:
+        try:
+            in_time = self._has_ended((self._deadline or 0) - time.monotonic())
+            if not in_time and not wait_until(self._is_killed, _PATIENCE):
+                problem = "container %s did not end %d seconds after SIGKILL"
+                raise BulkheadError(problem % (self.record["id"], _PATIENCE), target=self.target)
+        finally:
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
+                self._pidfd = -1
+        self._done = True
         wait_for_monitor(self.directory, self.record)
+
+    def restart_if_asked(self) -> None:
+        """Finish and undo a stop that was asked for and whose own turn never comes: an earlier one has failed."""
+        if self._deadline is not None and not self._done:
+            self._finish()
+            self.undo()
 
     def undo(self) -> None:
         """Start it again as it was."""
@@ -154,13 +196,30 @@ class Stop(Step):
         resources = json.loads(read_text(self.directory + "/resources.json") or "{}")
         apply(plan_groups(self.call.host, [groups.desired(record["config"], resources, self.call.host)]))
         helper = Helper(self.call.paths)
-        # A job is watched by the helper itself, which stays until the job has ended.
         try:
             restore = Start(self.call, {**record["spec"], "record": {**record, "status": "creating"}}, helper)
             restore.do()
             settle(helper, [record["id"]])
         finally:
             helper.close()
+
+
+class EmptyGroup(Step):
+    """Remove the groups inside a container's group, with whatever is left in them; a start makes them again."""
+
+    before = "directory"
+    after = None
+
+    def __init__(self, call: Call, group: str) -> None:
+        self.call = call
+        self.group = group
+        self.target = "%s/%s/" % (call.host.hierarchy_of("freezer").tree.full(group), payload.PAYLOAD)
+
+    def do(self) -> None:
+        self.call.empty(self.group)
+
+    def undo(self) -> None:
+        """Stop.undo() starts the container again, which makes them."""
 
 
 class Reserve(Step):
@@ -179,6 +238,8 @@ class Reserve(Step):
         self.call.paths.make()
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         self.record["creator"] = state.identity(os.getpid())
+        with open("%s/%s" % (self.directory, state.GROUP), "w", encoding="utf-8") as file:
+            file.write(self.record["cgroup"])
         state.write(self.directory, self.record)
         clear_stopping(self.directory)
 
@@ -196,22 +257,18 @@ class PutAside(Step):
 
     after = "put aside"
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.target = path
+    def __init__(self, paths: Paths, name: str) -> None:
+        self.path = self.target = paths.own(name)
+        self.aside = paths.aside(name)
         self.before = "private files"
 
     def do(self) -> None:
-        base.remove(aside(self.path))
-        os.rename(self.path, aside(self.path))
+        base.remove(self.aside)
+        os.rename(self.path, self.aside)
 
     def undo(self) -> None:
         base.remove(self.path)
-        os.rename(aside(self.path), self.path)
-
-
-def aside(path: str) -> str:
-    return path + ".old"
+        os.rename(self.aside, self.path)
 
 
 class MakeOwn(Step):
@@ -270,9 +327,9 @@ class Start(Step):
     def undo(self) -> None:
         self.call.abandon()
         mark_stopping(self.spec["state"])
-        self.call.kill(self.spec["group"])
+        self.call.empty(self.spec["group"])
         record = state.read(self.spec["state"])
-        if record is not None and record.get("monitor") and not record.get("shared_monitor"):
+        if record is not None and record.get("monitor"):
             wait_for_monitor(self.spec["state"], record)
 
 
@@ -286,6 +343,8 @@ def settle(helper: Helper, names: list[str], ended: dict[str, dict[str, Any]] | 
             raise BulkheadError(facts["problem"], **{key: facts[key] for key in ("target", "value", "errno", "kernel", "hint") if key in facts})
         if message["event"] == "started":
             waiting.discard(message["name"])
+        if message["event"] == "gone" and message["name"] in waiting:
+            raise _monitor_killed(message["name"])
     helper.send({"do": "commit"})
     waiting = set(names)
     while waiting:
@@ -294,6 +353,13 @@ def settle(helper: Helper, names: list[str], ended: dict[str, dict[str, Any]] | 
             waiting.discard(message["name"])
         elif message["event"] == "ended" and ended is not None:
             ended[message["name"]] = message["exit"]
+
+
+def _monitor_killed(name: str) -> BulkheadError:
+    return BulkheadError(
+        "container %s: the process that supervises it was killed while it started it" % name,
+        hint="it is in the container's control group: is memory.max too low?",
+    )
 
 
 def _next(helper: Helper) -> dict[str, Any]:

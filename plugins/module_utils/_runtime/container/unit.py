@@ -27,9 +27,10 @@ from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import Tree, read_text
 from ..plan import apply
-from . import base, classes, groups, helper, launch, monitor, state
+from . import base, classes, groups, helper, launch, monitor, process, state
 from .log import Log
 from .paths import Paths
+from .payload import PAYLOAD, SUPERVISOR
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     Sink = Any
 
 JOURNAL = "journal"
-# The group, beside the container's, in which this process is: on v2 a group with children holds no processes.
-OWN_GROUP = "supervisor"
 _SIGKILL, _SIGTERM = 9, 15
 
 
@@ -173,6 +172,8 @@ def main(path: str) -> int:
     syscalls.close_range(3)
     os.chdir("/")
     syscalls.set_name("bulkhead-unit")
+    process.protect_from_oom()
+    process.reset_inherited()
     paths = Paths()
     with open(path, encoding="utf-8") as file:
         asked = json.load(file)
@@ -221,7 +222,7 @@ def _record(config: dict[str, Any], paths: Paths) -> dict[str, Any]:
         invocation=os.environ.get("INVOCATION_ID", ""),
         creator=state.identity(os.getpid()),
     )
-    record.setdefault("shared_monitor", False)
+    record.setdefault("job", False)
     state.write(directory, record)
     try:
         os.unlink(directory + "/" + state.STOPPING)
@@ -239,7 +240,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
     host = Host.observe()
     group = groups.desired(config, resources, host)
     if host.v2 is not None:
-        _step_aside(host.v2.tree, group.boundary + "/" + OWN_GROUP)
+        _step_aside(host.v2.tree, group.name)
     with groups.making(paths):
         apply(plan_groups(host, [group]))
     classes.make_again(config, resources)
@@ -261,15 +262,18 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
         "record": record,
         "wait": False,
         "classes": classes.files(config.get("rdt"), config["name"]),
-        "thaw": (freezer.tree.full(group.name + "/" + frozen[0]), frozen[1]),
+        "thaw": ("%s/%s/%s" % (freezer.tree.full(group.name), PAYLOAD, frozen[0]), frozen[1]),
         **groups.places(group),
     }
 
 
-def _step_aside(tree: Tree, name: str) -> None:
-    """Go from the unit's group into one below it, so that the unit's can hand controllers down."""
-    try:
-        tree.mkdir(name)
-    except FileExistsError:
-        pass
-    tree.write(name + "/cgroup.procs", "0")
+def _step_aside(tree: Tree, group: str) -> None:
+    """Go from the unit's group into the supervisor's, so that the unit's can hand controllers down: on v2, a group with
+    children that have controllers holds no processes.
+    """
+    for name in (group, "%s/%s" % (group, SUPERVISOR)):
+        try:
+            tree.mkdir(name)
+        except FileExistsError:
+            pass
+    tree.write("%s/%s/cgroup.procs" % (group, SUPERVISOR), "0")

@@ -19,14 +19,13 @@ import time
 from .. import pack
 from ..cgroup import slices
 from ..cgroup.host import Host
-from ..cgroup.steps import KillGroup
 from ..cgroup.units import PERSISTENT, RUNTIME, Reload, UnitFile
 from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
 from ..kernel.files import read_text
 from ..plan import MakeLink, ReplaceFile, Step
 from . import enter as _enter  # noqa: F401  (part of what is left on the node)
-from . import groups, state
+from . import groups, payload, state
 from . import unit as _unit  # noqa: F401
 from .paths import Paths
 from .wire import to_json
@@ -332,9 +331,10 @@ def left_over(host: Host, group: str) -> list[Any]:
 def sweep(host: Host, group: str, paths: Paths) -> None:
     """Kill what is in the group, and remove it and what is above it and empty."""
     for hierarchy in left_over(host, group):
-        KillGroup(hierarchy, group, [], []).do()
+        payload.end_all(hierarchy.tree.full(group))
     with groups.making(paths):
         for hierarchy in left_over(host, group):
+            payload.clear([hierarchy.tree.full(group)])
             parts = group.split("/")
             for end in range(len(parts), 0, -1):
                 try:

@@ -63,13 +63,17 @@ PR_SET_DUMPABLE = 4
 PR_SET_KEEPCAPS = 8
 PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
+PR_SET_TIMERSLACK = 29
 PR_SET_NO_NEW_PRIVS = 38
+PR_SET_THP_DISABLE = 41
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 CLOSE_RANGE_CLOEXEC = 4
 _KEYCTL_JOIN_SESSION_KEYRING = 1
+_IOPRIO_WHO_PROCESS = 1
+_CPU_MASK_BYTES = 1024  # for 8192 CPUs, the most that a kernel is built for
 _CAPABILITY_VERSION_3 = 0x20080522
 
 _NR = {
@@ -87,6 +91,8 @@ _NR = {
 }
 _NR_BY_MACHINE = {
     "bpf": {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351},
+    "ioprio_set": {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282},
+    "set_mempolicy": {"x86_64": 238, "aarch64": 237, "riscv64": 237, "ppc64le": 261, "s390x": 270},
     "keyctl": {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280},
     "pivot_root": {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217},
 }
@@ -251,9 +257,31 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
         raise failed("capset")
 
 
-def join_session_keyring(name: str) -> None:
-    """keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: leave the session's keys behind for a keyring of this name."""
-    _call("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, name.encode(), 0, 0, 0)
+def join_new_session_keyring() -> None:
+    """keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: leave the session's keys for a new keyring without a name."""
+    _call("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None, 0, 0, 0)
+
+
+def allow_all_cpus() -> None:
+    """sched_setaffinity(2): any CPU that the control groups allow; the kernel cuts the mask to the CPUs it knows."""
+    if libc.sched_setaffinity(ctypes.c_int(0), ctypes.c_size_t(_CPU_MASK_BYTES), b"\xff" * _CPU_MASK_BYTES) < 0:
+        raise failed("sched_setaffinity")
+
+
+def reset_io_priority() -> None:
+    """ioprio_set(2): no I/O priority of this thread's own, so that it follows nice."""
+    _call("ioprio_set", _IOPRIO_WHO_PROCESS, 0, 0)
+
+
+def reset_memory_policy() -> None:
+    """set_mempolicy(2) MPOL_DEFAULT: memory from the node on which the thread runs."""
+    _call("set_mempolicy", 0, None, 0)
+
+
+def reset_personality() -> None:
+    """personality(2) PER_LINUX: addresses are randomized and uname(2) is that of the machine."""
+    if libc.personality(ctypes.c_ulong(0)) < 0:
+        raise failed("personality")
 
 
 def sethostname(name: str) -> None:
