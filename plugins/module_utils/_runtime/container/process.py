@@ -181,7 +181,7 @@ class Privileges:
 
 # The limits that systemd gives services (systemd-system.conf(5)) and, where it gives none, the kernel's for its first process
 # (INIT_RLIMITS, include/asm-generic/resource.h): [soft, hard], -1 for none. Control groups limit what processes there are.
-_DEFAULT_LIMITS = {
+DEFAULT_LIMITS = {
     **{name: [-1, -1] for name in RLIMITS},
     "core": [0, -1],
     "memlock": [8 << 20, 8 << 20],
@@ -191,8 +191,12 @@ _DEFAULT_LIMITS = {
     "rtprio": [0, 0],
     "stack": [8 << 20, -1],
 }
+# SIGCANCEL and SIGSETXID of the C library, which Python does not show.
+_LIBRARY_SIGNALS = (32, 33)
 # The kernel's own timer slack, in nanoseconds (init_task, init/init_task.c).
 _TIMER_SLACK = 50000
+# What the kernel writes into a core dump unless told otherwise (core(5)).
+_COREDUMP_FILTER = b"0x33"
 
 
 def reset_inherited() -> None:
@@ -202,6 +206,7 @@ def reset_inherited() -> None:
     syscalls.prctl(syscalls.PR_SET_TIMERSLACK, _TIMER_SLACK)
     syscalls.prctl(syscalls.PR_SET_THP_DISABLE, 0)
     syscalls.reset_personality()
+    _write("/proc/self/coredump_filter", _COREDUMP_FILTER)
     for reset in (syscalls.allow_all_cpus, syscalls.reset_io_priority, syscalls.reset_memory_policy):
         try:
             reset()
@@ -211,7 +216,7 @@ def reset_inherited() -> None:
 
 def set_default_limits(asked: dict[str, list[int]]) -> None:
     """Set the resource limits that are not asked for; where one cannot be raised so far, as far as it can."""
-    for name, (soft, hard) in _DEFAULT_LIMITS.items():
+    for name, (soft, hard) in DEFAULT_LIMITS.items():
         if name in asked:
             continue
         try:
@@ -227,16 +232,21 @@ def set_limits(limits: dict[str, list[int]]) -> None:
         resource.setrlimit(RLIMITS[name], (limits[name][0], limits[name][1]))
 
 
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
 def set_oom_score(value: int | None) -> None:
     """Set oom_score_adj of this process; None for 0, if it may be lowered so far."""
-    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(fd, b"%d" % (value or 0))
+        _write("/proc/self/oom_score_adj", b"%d" % (value or 0))
     except PermissionError:
         if value is not None:
             raise
-    finally:
-        os.close(fd)
 
 
 def protect_from_oom() -> None:
@@ -252,6 +262,8 @@ def default_signals() -> None:
     for number in range(1, signal.NSIG):
         if signal.getsignal(number) not in (signal.SIG_DFL, None) and number != signal.SIGPIPE:
             signal.signal(number, signal.SIG_DFL)
+    for number in _LIBRARY_SIGNALS:
+        syscalls.default_action(number)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 

@@ -73,6 +73,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 CLOSE_RANGE_CLOEXEC = 4
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _IOPRIO_WHO_PROCESS = 1
+_SIGACTION_BYTES = 32  # the kernel's struct sigaction, at most
 _CPU_MASK_BYTES = 1024  # for 8192 CPUs, the most that a kernel is built for
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -91,6 +92,7 @@ _NR = {
 }
 _NR_BY_MACHINE = {
     "bpf": {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351},
+    "rt_sigaction": {"x86_64": 13, "aarch64": 134, "riscv64": 134, "ppc64le": 173, "s390x": 174},
     "ioprio_set": {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282},
     "set_mempolicy": {"x86_64": 238, "aarch64": 237, "riscv64": 237, "ppc64le": 261, "s390x": 270},
     "keyctl": {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280},
@@ -260,6 +262,11 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
 def join_new_session_keyring() -> None:
     """keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: leave the session's keys for a new keyring without a name."""
     _call("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None, 0, 0, 0)
+
+
+def default_action(signal: int) -> None:
+    """rt_sigaction(2) SIG_DFL, also for the signals that the C library keeps for itself and hands on ignored (posix_spawn(3))."""
+    _call("rt_sigaction", signal, bytes(_SIGACTION_BYTES), None, ctypes.c_size_t(8))
 
 
 def allow_all_cpus() -> None:
