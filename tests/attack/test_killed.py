@@ -87,6 +87,48 @@ def test_monitor_is_killed(node):
     assert node.serve("watched")["status"] == "running"
 
 
+def test_killed_monitor_costs_no_files(node):
+    """A container whose monitor was killed is stopped: its private files and its log stay, whatever is asked for next."""
+    command = ["sh", "-c", "echo said; sleep 1000"]
+    for number, wanted in enumerate(("started", "stopped")):
+        name = "kept-%d" % number
+        node.serve(name, command=command)
+        node.exec(name, ["sh", "-c", "echo kept > /root/file"])
+        record = state.read(node.paths.state(name))
+        os.kill(record["monitor"]["pid"], signal.SIGKILL)
+        assert is_gone(lambda record=record: not state.start_time(record["pid"]))
+        report = node.converge({"name": name, "state": wanted, "command": command})[1][0]
+        assert report["status"] == {"started": "running", "stopped": "stopped"}[wanted]
+        assert "said" in Path(node.paths.log, name + ".log").read_text(encoding="utf-8")
+        assert node.serve(name, command=command)["status"] == "running"
+        assert node.exec(name, ["cat", "/root/file"])["stdout"].strip() == "kept"
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "\0\0\0", '{"status": 7}'])
+@pytest.mark.parametrize("wanted", ["started", "stopped", "absent"])
+def test_damaged_record(node, damage, wanted):
+    """A record that cannot be read is healed: nothing runs on that nobody knows of, and private files stay unless told."""
+    node.serve("torn")
+    node.exec("torn", ["sh", "-c", "echo kept > /root/file"])
+    old = state.read(node.paths.state("torn"))
+    Path(node.paths.state("torn"), state.FILE).write_text(damage, encoding="utf-8")
+    node.converge({"name": "torn", "state": wanted, "command": ["sleep", "1000"]})
+    assert not state.is_alive({"pid": old["pid"], "start": old["start"]})
+    assert is_gone(lambda: not state.is_alive(old["monitor"]))
+    if wanted != "absent":
+        node.serve("torn")
+        assert node.exec("torn", ["cat", "/root/file"])["stdout"].strip() == "kept"
+
+
+def test_name_that_looks_like_ours(node):
+    """A container may be called as the files of another one might be that are put aside."""
+    node.serve("web.old")
+    node.exec("web.old", ["sh", "-c", "echo kept > /root/file"])
+    node.serve("web")
+    node.serve("web", hostname="another")
+    assert node.exec("web.old", ["cat", "/root/file"])["stdout"].strip() == "kept"
+
+
 def test_first_process_is_killed(node):
     node.serve("first")
     os.kill(state.read(node.paths.state("first"))["pid"], signal.SIGKILL)

@@ -205,7 +205,7 @@ class Lifecycle:
             self._remove(container, work)
         elif container.wanted == "stopped":
             self._stop(container, work)
-        elif seen.record is not None and self.made.get(container.name) == seen.record.get("created"):
+        elif seen.record is not None and self.made.get(container.name, "") == seen.record.get("created"):
             # Made by this call; that it may have ended since is not ours to mend. With its unit its group is gone, too.
             if seen.phase in _LIVE or not units.ours(seen.record):
                 work.standing.append(container)
@@ -460,7 +460,8 @@ class Lifecycle:
         """The bases of which the last user goes with this plan, or is made anew with another."""
         begun = {**work.bases, **{start.name: str(start.spec["base_fingerprint"]) for start in work.starts}}
         leaving = [container for container in containers if container.wanted == "absent" or container.name in begun]
-        if not any((container.seen.record or {}).get("base", "") != begun.get(container.name, "") for container in leaving):
+        records = {container.name: container.seen.record or {} for container in leaving}
+        if not any(record.get("damaged") or record.get("base", "") != begun.get(name, "") for name, record in records.items()):
             return []
         users = {**dict.fromkeys(container.name for container in leaving), **begun}
         used = {*users.values(), *(name for container, name in base.users(self.paths).items() if container not in users)}

@@ -349,7 +349,7 @@ def settle(helper: Helper, names: list[str], ended: dict[str, dict[str, Any]] | 
     waiting = set(names)
     while waiting:
         message = _next(helper)
-        if message["event"] == "committed":
+        if message["event"] in ("committed", "gone"):  # one that is killed now has run, and its record says so
             waiting.discard(message["name"])
         elif message["event"] == "ended" and ended is not None:
             ended[message["name"]] = message["exit"]
