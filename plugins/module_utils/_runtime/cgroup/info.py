@@ -11,7 +11,7 @@ cgroup-v1/memory.rst (5.2 stat file: the total_ values count the groups below, a
 from __future__ import annotations
 
 from ..errors import InvalidInput
-from ..kernel import processes, systemd
+from ..kernel import cgroupfs, processes, systemd
 from . import capacity, devices, slices, steps
 from .host import Hierarchy, Host
 from .knobs import IO_MAX_V1, KNOBS
@@ -65,6 +65,18 @@ class Reader:
         if hierarchy is None:
             return None
         return hierarchy.tree.read_short("%s/%s" % (self.name, file) if self.name else file)
+
+    def total(self, hierarchy: Hierarchy, file: str, key: str) -> int:
+        """Return a count of the group and, on v1, which counts where it happens, of the groups below it."""
+        if hierarchy.version == 2:
+            return flat(self.text(hierarchy, file)).get(key, 0)
+        count = 0
+        for group in cgroupfs.walk(hierarchy.tree.full(self.name)):
+            try:
+                count += flat(cgroupfs.read(file, group)).get(key, 0)
+            except OSError:
+                continue  # it was removed meanwhile, or is the root, which has no such file
+        return count
 
     def number(self, hierarchy: Hierarchy | None, file: str) -> int | None:
         """The number in a file; None where it is not there or has none."""
@@ -286,10 +298,13 @@ def _events(reader: Reader) -> dict[str, int]:
         if hits is not None:
             found["memory.max"] = hits
         control = flat(reader.text(memory, "memory.oom_control"))
-        found.update({name: control[name] for name in ("oom_kill", "under_oom") if name in control})
-    pids = flat(reader.text(reader.place("pids"), "pids.events"))
-    if "max" in pids:
-        found["pids.max"] = pids["max"]
+        if "under_oom" in control:
+            found["under_oom"] = control["under_oom"]
+        if "oom_kill" in control:
+            found["oom_kill"] = reader.total(memory, "memory.oom_control", "oom_kill")
+    pids = reader.place("pids")
+    if pids and "max" in flat(reader.text(pids, "pids.events")):
+        found["pids.max"] = reader.total(pids, "pids.events", "max")
     cpu = flat(reader.text(reader.place("cpu"), "cpu.stat"))
     if "nr_throttled" in cpu:
         found["cpu.max"] = cpu["nr_throttled"]
