@@ -89,6 +89,10 @@ containers:
       description: How many processes the kernel killed in its group for want of memory.
       type: int
       returned: when it has ended
+    output_lost:
+      description: How many bytes of its output did not go to the journal, because it wrote more than 10000 lines or 16 MiB in 30 seconds.
+      type: int
+      returned: when there are any
     unit:
       description: What systemd tells of its unit - C(name), C(active), C(sub), C(result), C(restarts), and C(enabled), whether boot starts it.
       type: dict

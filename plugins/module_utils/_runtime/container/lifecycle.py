@@ -18,7 +18,7 @@ from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, classes, config, groups, locks, state, steps, units
+from . import base, classes, config, groups, locks, mountpoints, state, steps, units
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
@@ -71,18 +71,19 @@ def look(name: str, paths: Paths, host: Host) -> Seen:
     seen = Seen(name)
     seen.record = record = state.read(paths.state(name))
     seen.has_files = os.path.isdir(paths.own(name)) or os.path.isdir(paths.aside(name))
-    if record is None or units.ours(record):
+    damaged = bool(record and record.get("damaged"))
+    if record is None or damaged or units.ours(record):
         spec = units.spec_of(name, paths) if host.systemd else None
-        if record is None and spec is not None:
-            # After a reboot: what systemd starts, or is told to start, is still known.
+        if spec is not None and (record is None or damaged):
+            # After a reboot: what systemd starts, or is told to start, is still known; so is what a damaged record was about.
             seen.record = record = {
                 "id": name,
                 "status": "stopped",
                 "pid": 0,
                 "created": "",
-                "unstarted": True,
                 "config": spec["config"],
                 "cgroup": groups.name_of(spec["config"]),
+                **({"damaged": True} if damaged else {"unstarted": True}),
             }
             seen.resources = to_json(spec["resources"])
     if record is None:
@@ -99,7 +100,7 @@ def look(name: str, paths: Paths, host: Host) -> Seen:
         if seen.phase == "running" or state.read(paths.state(name)) not in (None, record):  # it came up meanwhile, or how it ended was written
             return look(name, paths, host)
         if seen.phase == "stopped":
-            units.complete(name, record)
+            units.complete(name, record, paths)
     elif status == "running" and alive and monitored:
         seen.phase = "paused" if is_frozen(*groups.freezing(record, host)) else "running"
     elif status == "running" and not alive and monitored:
@@ -287,6 +288,7 @@ class Lifecycle:
         self._end(container, work)
         if self.host.systemd:
             work.files += units.removal(container.name, self.paths)
+        work.files += mountpoints.forget(container.name, self.paths)
         for path in (own, self.paths.aside(container.name)):
             if os.path.isdir(path):
                 work.last.append(steps.Discard(path))
@@ -321,6 +323,8 @@ class Lifecycle:
         seen, settings, group = container.seen, container.config, container.group
         if settings is None or group is None:
             raise InvalidInput("container %s: command is required: what is left of it cannot be started again" % container.name)
+        if not self.replaying:
+            mountpoints.check(settings, self.paths)
         differs = self.differences(container)
         anew = seen.phase in ("absent", "creating", "broken") or bool(differs)
         own = self.paths.own(container.name)
@@ -358,6 +362,8 @@ class Lifecycle:
             "base_fingerprint": record["base"],
             "views": base.views() if settings["rootfs"] == "host" else [],
             "state": self.paths.state(container.name),
+            "mount_points": sorted(set(mountpoints.wanted(settings, self.paths).values())),
+            "waits_for_mounts": self.replaying,
             "classes": classes.files(settings["rdt"], container.name),
             "record": record,
             "wait": container.wait,
@@ -369,6 +375,7 @@ class Lifecycle:
             work.by_unit.append(container)
             work.bases[container.name] = record["base"]
         else:
+            work.reserve += mountpoints.keep(settings, self.paths)
             work.starts.append(steps.Start(self.call, spec))
             (work.fresh if anew else work.standing).append(container)
         if anew:
@@ -528,6 +535,10 @@ class Lifecycle:
 
     def left_alone(self, container: Container) -> str:
         """Why a container that is to run and does not is left so by a replay; see Subject."""
+        if container.wanted == "started" and container.config is not None and units.ours(container.config):
+            awaited = units.awaited(container.name, self.paths)
+            if awaited:
+                return awaited
         seen = look(container.name, self.paths, self.host)
         record = seen.record
         if container.wanted != "started" or container.config is None or record is None or seen.phase != "stopped":
@@ -587,7 +598,7 @@ def describe(seen: Seen) -> dict[str, Any]:
     status = {"broken": "stopped", "unsupervised": "running"}.get(seen.phase, seen.phase)
     there = seen.phase in (*_LIVE, "unsupervised")
     found: dict[str, Any] = {"status": status, "pid": record.get("pid") or 0 if there else 0}
-    for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "bundle", "error"):
+    for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "output_lost", "bundle", "error"):
         if key in record:
             found[key] = record[key]
     if record.get("config"):

@@ -21,7 +21,7 @@ import time
 from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import read_text
-from . import launch, payload, process, state, wire
+from . import launch, mountpoints, payload, process, state, wire
 from .log import Log
 
 TYPE_CHECKING = False
@@ -53,6 +53,7 @@ class Watched:
         self.began = 0.0
         self.delay = _FIRST_DELAY
         self.restarts = 0
+        self.waits_for: list[str] = []  # mount points that are missing
 
     @property
     def directory(self) -> str:
@@ -118,6 +119,8 @@ class Watched:
     def again(self) -> bool:
         """Return whether its restart policy asks for another start, after an end or after a start that failed."""
         policy = self.spec["config"]["restart_policy"]
+        if self.waits_for and self.spec.get("waits_for_mounts"):
+            return not self.unwanted()
         if self.unwanted() or policy["name"] == "no":
             return False
         if policy["name"] == "on-failure":
@@ -156,6 +159,10 @@ class Supervisor:
             self.watched.append(watched)
         watched.running = False
         watched.began = time.monotonic()
+        watched.waits_for = mountpoints.missing(watched.spec.get("mount_points", ()))
+        if watched.waits_for:
+            self._failed(watched, launch.describe(progress, mountpoints.refused(watched.waits_for)))
+            return
         try:
             watched.started = started = launch.start(watched.spec, progress)
             watched.kills_before = watched.oom_kills()
@@ -192,6 +199,12 @@ class Supervisor:
 
     def _failed(self, watched: Watched, data: bytes) -> None:
         facts = launch.failure(watched.name, data)
+        if not self.committed and watched.waits_for and watched.spec.get("waits_for_mounts"):
+            # At boot, what is mounted late is no failure: it is waited for.
+            watched.ended = True
+            watched.record.update(status="stopped", pid=0, error=facts, monitor=self.identity)
+            self.tell({"event": "started", "name": watched.name, "pid": 0, "start": 0})
+            return
         if not self.committed:
             self.watched.remove(watched)
             self.tell({"event": "failed", "name": watched.name, "error": facts})
@@ -326,7 +339,7 @@ class Supervisor:
                 self.watched.remove(watched)
                 watched.record["restarting"] = False
                 watched.write()
-            elif moment >= watched.start_at:
+            elif moment >= watched.start_at or (watched.waits_for and not mountpoints.missing(watched.waits_for)):
                 watched.start_at = 0.0
                 watched.restarts += 1
                 watched.ended = False

@@ -18,19 +18,22 @@ import _signal as signal  # type: ignore[import-not-found]  # as in process.py
 import gc
 import json
 import os
+import select
 import sys
 import time
 
 from ..cgroup.host import Host
 from ..cgroup.planning import plan_groups
 from ..errors import BulkheadError
-from ..kernel import syscalls
+from ..kernel import syscalls, systemd
 from ..kernel.files import Tree, read_text
 from ..plan import apply
-from . import base, classes, groups, helper, launch, monitor, process, state
+from . import base, classes, groups, helper, launch, monitor, mountpoints, process, state
+from .journal import Journal
 from .log import Log
 from .paths import Paths
 from .payload import PAYLOAD, SUPERVISOR
+from .unitfiles import name_of
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -39,8 +42,10 @@ if TYPE_CHECKING:
 
     Sink = Any
 
-JOURNAL = "journal"
+JOURNAL = Journal.path
 _SIGKILL, _SIGTERM = 9, 15
+# The most seconds between two starts that fail.
+_LONGEST_PAUSE = 60
 
 
 def tell_systemd(text: str) -> None:
@@ -57,20 +62,6 @@ def tell_systemd(text: str) -> None:
         end.close()
 
 
-class Journal:
-    """Where the container's output goes when no file was asked for: this process's own, which systemd has tied to the journal."""
-
-    def write(self, data: bytes) -> None:
-        try:
-            while data:
-                data = data[os.write(1, data) :]
-        except OSError:
-            pass  # the journal is gone; the container does not end for that
-
-    def close(self) -> None:
-        """It stays open as long as the unit lives."""
-
-
 class Watched(monitor.Watched):
     """The container of a unit: whether it is started again is for systemd to say."""
 
@@ -78,7 +69,13 @@ class Watched(monitor.Watched):
         super().__init__({**spec, "config": {**spec["config"], "log": {**spec["config"]["log"], "path": ""}}})
         self.spec = spec
         log = spec["config"]["log"]
-        self.log: Sink = Journal() if log["path"] == JOURNAL else Log(log["path"], log["max_size"], log["max_files"]) if log["path"] else None
+        self.log: Sink = Log(log["path"], log["max_size"], log["max_files"]) if log["path"] else None
+        if log["path"] == JOURNAL:
+            self.log = Journal(self._note_loss)
+
+    def _note_loss(self) -> None:
+        self.record["output_lost"] = self.log.lost
+        self.write()
 
     def again(self) -> bool:
         return False
@@ -99,10 +96,12 @@ class Supervisor(monitor.Supervisor):
         self.poll.register(self._asked, 1)
 
     def _on_running(self, watched: monitor.Watched, started: launch.Started) -> None:
+        watched.record["failed_starts"] = 0
         super()._on_running(watched, started)
         tell_systemd("READY=1\nSTATUS=process 1 of the container is process %d here" % started.pid)
 
     def _failed(self, watched: monitor.Watched, data: bytes) -> None:
+        watched.record["failed_starts"] = _failed_starts(watched.record) + 1
         super()._failed(watched, data)
         self.failed = True
         error = watched.record["error"]
@@ -178,13 +177,14 @@ def main(path: str) -> int:
     with open(path, encoding="utf-8") as file:
         asked = json.load(file)
     config, resources = asked["config"], asked["resources"]
-    record = _record(config, paths)
     directory = paths.state(config["name"])
+    _pause(config, directory)
+    record = _record(config, paths)
     try:
         spec = _prepare(config, resources, record, paths)
     except (BulkheadError, OSError) as error:
         facts = launch.failure(config["name"], launch.describe(_progress(), error))
-        record.update(status="stopped", pid=0, error=facts)
+        record.update(status="stopped", pid=0, error=facts, failed_starts=_failed_starts(record) + 1)
         state.write(directory, record)
         sys.stderr.write("%s\n" % error)
         return launch.FAILED
@@ -194,6 +194,31 @@ def main(path: str) -> int:
     gc.disable()
     gc.freeze()
     return Supervisor().run(Watched(spec))
+
+
+def _failed_starts(record: dict[str, Any]) -> int:
+    """Return how many starts have failed since the container ran."""
+    return int(record.get("failed_starts") or 0)
+
+
+def _pause(config: dict[str, Any], directory: str) -> None:
+    """Let time pass between starts that fail one after the other, twice as much each time; a mount ends the pause.
+
+    A start that somebody asked for is made at once: systemd counts from 0 then.
+    """
+    record = state.read(directory) or {}
+    failed = _failed_starts(record)
+    unit = name_of(config["name"])
+    if not failed or not int((systemd.show([unit], ["NRestarts"]).get(unit) or {}).get("NRestarts") or 0):
+        return
+    seconds = min(_LONGEST_PAUSE, 2 ** min(failed - 1, 10))
+    record.update(restarting=True)
+    state.write(directory, record)
+    tell_systemd("STATUS=the start failed %d times, next in %d seconds" % (failed, seconds))
+    with open("/proc/self/mountinfo", "rb") as mounts:
+        poll = select.poll()
+        poll.register(mounts, select.POLLPRI)
+        poll.poll(seconds * 1000)
 
 
 def _progress() -> launch.Progress:
@@ -210,7 +235,7 @@ def _record(config: dict[str, Any], paths: Paths) -> dict[str, Any]:
     record = state.read(directory)
     if record is None or record.get("damaged") or record.get("config") != config:
         record = {"ociVersion": state.OCI_VERSION, "id": config["name"], "annotations": {}, "created": state.now(), "config": config}
-    for key in ("error", "exit", "finished", "creator"):
+    for key in ("error", "exit", "finished", "creator", "output_lost", "restarting"):
         record.pop(key, None)
     own = config["rootfs"] == "host"
     record.update(
@@ -261,6 +286,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
         "state": directory,
         "record": record,
         "wait": False,
+        "mount_points": sorted(set(mountpoints.kept(config["name"], paths).values())),
         "classes": classes.files(config.get("rdt"), config["name"]),
         "thaw": ("%s/%s/%s" % (freezer.tree.full(group.name), PAYLOAD, frozen[0]), frozen[1]),
         **groups.places(group),
