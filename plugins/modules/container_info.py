@@ -122,7 +122,10 @@ containers:
       returned: when it exists
       sample: [{pid: 4711, name: nginx}]
     stats:
-      description: Limits, use of memory, CPU, disks and process ids, pressure, and how often limits were hit, as M(bulkhead.linux.cgroup_info) returns them.
+      description:
+        - Limits, use of memory, CPU, disks and process ids, pressure, and how often limits were hit, as M(bulkhead.linux.cgroup_info) returns them.
+        - Of C(memory.max), C(memory.high), C(pids.max) and C(cpu.max) it is the limit in force that is told; where that is another group's, that of the
+          unit or of a slice, C(limited_by) has the group for each of these limits.
       type: dict
       returned: when it exists
     log:

@@ -58,6 +58,10 @@ def describe(name: str, paths: Paths, host: Host, log_size: int = 0) -> dict[str
         inside = groups.processes_in(found["cgroup"], host)
         found["processes"] = [{"pid": pid, "name": processes.name_of(pid)} for pid in inside]
         found["stats"] = {key: stats[key] for key in ("limits", "memory", "cpu", "io", "pids", "pressure", "events") if key in stats}
+        overruled = groups.overruled(found["cgroup"], host)
+        if overruled and "limits" in found["stats"]:
+            found["stats"]["limits"].update({option: limit for option, (limit, _group) in overruled.items()})
+            found["stats"]["limited_by"] = {option: group for option, (_limit, group) in overruled.items()}
     if log_size and found.get("log"):
         found["output"] = lifecycle.output_of(seen, log_size)
     return found

@@ -13,7 +13,7 @@ from ..cgroup.group import Group
 from ..cgroup.host import Host
 from ..cgroup.planning import GroupPlan, plan_groups
 from ..cgroup.report import report as report_groups
-from ..cgroup.steps import Freeze, GiveBack, is_frozen
+from ..cgroup.steps import Freeze, GiveBack
 from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..plan import Plan, Step
@@ -102,7 +102,7 @@ def look(name: str, paths: Paths, host: Host) -> Seen:
         if seen.phase == "stopped":
             units.complete(name, record, paths)
     elif status == "running" and alive and monitored:
-        seen.phase = "paused" if is_frozen(*groups.freezing(record, host)) else "running"
+        seen.phase = "paused" if groups.frozen_by(record, host) else "running"
     elif status == "running" and not alive and monitored:
         # It ended this moment, and its monitor is about to write so.
         steps.wait_for_monitor(paths.state(name), record)
@@ -234,10 +234,7 @@ class Lifecycle:
 
     def _thaw(self, seen: Seen, work: _Work) -> None:
         if seen.phase in ("paused", "unsupervised") and seen.record is not None:
-            freezer, group = groups.freezing(seen.record, self.host)
-            was = bool(is_frozen(freezer, group))
-            if was or seen.phase == "paused":
-                work.thaws.append(Freeze(freezer, group, False, True))
+            work.thaws += units.thaws(seen.record, self.host)
 
     def _stop(self, container: Container, work: _Work) -> None:
         seen = container.seen
@@ -315,8 +312,10 @@ class Lifecycle:
         if text != seen.resources:
             work.trial.append(steps.KeepResources(self.paths.state(container.name), seen.resources, text))
         if seen.record is not None and (seen.phase == "paused") != (container.wanted == "paused"):
-            paused = container.wanted == "paused"
-            work.trial.append(Freeze(*groups.freezing(seen.record, self.host), paused, not paused))
+            if container.wanted == "paused":
+                work.trial.append(Freeze(*groups.freezing(seen.record, self.host), True, False))
+            else:
+                work.trial += units.thaws(seen.record, self.host)
 
     def _make(self, container: Container, work: _Work) -> None:
         """A container that is to be started: for the first time, again, or anew because it is to be another."""
@@ -427,7 +426,7 @@ class Lifecycle:
         removed = plan_groups(emptied, [groups.gone(name, self.host) for name in work.gone])
         plan.groups = plan_groups(self.host, standing)
         plan.steps = [*work.thaws, *work.first, *work.aside, *removed.steps, *work.reserve, *units.reloaded(work.files), *plan.groups.steps]
-        plan.warnings = list(plan.groups.warnings)
+        plan.warnings = [*plan.groups.warnings, *(word for container in work.standing for word in self._overruled(container))]
         steps_of: dict[str, list[Step]] = {container.name: [] for container in containers}
         if fresh:
             host = groups.host_without(self.host, set(work.gone))
@@ -462,6 +461,17 @@ class Lifecycle:
         plan.steps += [steps.Collect(self.call, name) for name in self._unused_bases(containers, work)]
         plan.fresh = set(work.renewed)
         return plan
+
+    def _overruled(self, container: Container) -> list[str]:
+        """Return what to tell of limits that do not hold, because the container's unit has smaller ones."""
+        if container.group is None or not units.ours(container.config) or container.seen.phase not in _LIVE:
+            return []
+        unit = container.group.name.rpartition("/")[0]
+        return [
+            "container %s: %s is %s in force, by the group of its unit (%s), whatever is asked for" % (container.name, option, limit, unit)
+            for option, (limit, group) in groups.overruled(container.group.name, self.host).items()
+            if group == unit
+        ]
 
     def _unused_bases(self, containers: list[Container], work: _Work) -> list[str]:
         """The bases of which the last user goes with this plan, or is made anew with another."""
@@ -571,6 +581,8 @@ class Lifecycle:
                 report: dict[str, Any] = dict(report_groups(plan.groups, [container.group])[0])
                 report.pop("hierarchies", None)
                 report["cgroup"] = report["name"]
+                overruled = groups.overruled(container.group.name, self.host)
+                report["effective"] = {**report["effective"], **{key: overruled[key][0] for key in overruled if key in report["effective"]}}
             else:
                 report = {"asked": {}, "effective": {}, "rounded": []}
             report.update({"name": container.name, "state": container.wanted, **describe(container.seen)})

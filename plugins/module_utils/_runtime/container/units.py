@@ -18,6 +18,7 @@ import time
 from .. import pack
 from ..cgroup import slices
 from ..cgroup.host import Host
+from ..cgroup.steps import Freeze, is_frozen
 from ..cgroup.units import Reload, UnitFile
 from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
@@ -212,6 +213,44 @@ def removal(name: str, paths: Paths) -> list[Step]:
     if found and show([name])[name].get("ActiveState") == "failed":
         found.insert(0, ForgetFailure(name_of(name)))
     return found
+
+
+class Thaw(Step):
+    """Thaw a group that holds a container from above: that of its unit, by systemd where systemd has frozen it."""
+
+    after = "running"
+    before = "frozen"
+
+    def __init__(self, unit: str, freeze: Freeze) -> None:
+        self.unit = unit
+        self.freeze = freeze
+        self.target = freeze.target
+
+    def do(self) -> None:
+        systemd.freeze(self.unit, False)
+        if is_frozen(self.freeze.hierarchy, self.freeze.group):
+            self.freeze.do()
+
+    def undo(self) -> None:
+        systemd.freeze(self.unit, True)
+
+
+def thaws(record: dict[str, Any], host: Host) -> list[Step]:
+    """Return the steps that thaw a container, by whatever group of its own it is frozen. Raises BulkheadError for one above those."""
+    hierarchy = host.hierarchy_of("freezer")
+    own = str(record["cgroup"])
+    found: list[Step] = []
+    unit = own.rpartition("/")[0] if ours(record) else own
+    for group in groups.frozen_by(record, host):
+        freeze = Freeze(hierarchy, group, False, True)
+        if group == unit and ours(record) and hierarchy.version == 2:
+            found.append(Thaw(name_of(record["id"]), freeze))
+        elif group == unit or group.startswith(unit + "/"):
+            found.append(freeze)
+        else:
+            problem = "container %s is frozen with the group %s above it" % (record["id"], hierarchy.tree.full(group))
+            raise BulkheadError(problem, target=freeze.target, hint="thaw that group: whoever froze it froze all that is in it")
+    return list(reversed(found))
 
 
 def _killed(by: str = "") -> dict[str, Any]:
