@@ -57,7 +57,7 @@ def test_it_waits_for_its_mount(node, data, policy):
     options = {**WRITES, "name": "late", "volumes": ["%s:/data" % directory], "restart_policy": policy}
     mount()
     node.converge(options)
-    assert is_gone(lambda: (directory / "file").exists())
+    assert is_gone((directory / "file").exists)
     node.converge({"name": "late", "state": "stopped"})
     umount()
     with pytest.raises(BulkheadError, match="is not mounted, and was when the container was asked for") as caught:
@@ -69,7 +69,7 @@ def test_it_waits_for_its_mount(node, data, policy):
     assert not list(directory.iterdir())
     mount()
     assert is_gone(lambda: status(node, "late")["status"] == "running")
-    assert is_gone(lambda: (directory / "file").exists())
+    assert is_gone((directory / "file").exists)
     assert "error" not in status(node, "late")
 
 
