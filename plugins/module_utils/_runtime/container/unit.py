@@ -33,7 +33,7 @@ from .journal import Journal
 from .log import Log
 from .paths import Paths
 from .payload import PAYLOAD, SUPERVISOR
-from .unitfiles import name_of
+from .unitfiles import group_dies, name_of
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -46,6 +46,8 @@ JOURNAL = Journal.path
 _SIGKILL, _SIGTERM = 9, 15
 # The most seconds between two starts that fail.
 _LONGEST_PAUSE = 60
+# How long, in seconds, systemd may take to see that the kernel has killed for want of memory.
+_OOM_PATIENCE = 5
 
 
 def tell_systemd(text: str) -> None:
@@ -72,6 +74,13 @@ class Watched(monitor.Watched):
         self.log: Sink = Log(log["path"], log["max_size"], log["max_files"]) if log["path"] else None
         if log["path"] == JOURNAL:
             self.log = Journal(self._note_loss)
+
+        self.was_killed_as_one = False  # by the kernel, before systemd asked for its end
+
+    def note_end(self, status: int) -> None:
+        super().note_end(status)
+        if self.was_killed_as_one and self.record["exit"]["signal"] == _SIGKILL:
+            self.record["exit"]["killed_by"] = "memory"
 
     def _note_loss(self) -> None:
         self.record["output_lost"] = self.log.lost
@@ -108,8 +117,13 @@ class Supervisor(monitor.Supervisor):
         sys.stderr.write("%s%s\n" % (error["problem"], ": " + os.strerror(error["errno"]) if error.get("errno") else ""))
 
     def stop(self, watched: monitor.Watched) -> None:
-        """Ask the container to end, and note when it is to be killed if it has not."""
+        """Ask the container to end, and note when it is to be killed if it has not.
+
+        systemd asks as well when the kernel has killed the whole group for want of memory.
+        """
         self.stopping = True
+        if isinstance(watched, Watched) and watched.spec["group_dies"]:
+            watched.was_killed_as_one = watched.oom_kills() > watched.kills_before
         steps_mark(watched.directory)
         thaw(watched.spec)
         config = watched.spec["config"]
@@ -122,6 +136,17 @@ class Supervisor(monitor.Supervisor):
                 syscalls.pidfd_send_signal(watched.started.pidfd, number)
             except ProcessLookupError:
                 pass
+
+    def _leave_the_kill_to_systemd(self, watched: monitor.Watched) -> None:
+        """Let systemd end the unit of a group that was killed as a whole for want of memory: by that, its result says so, too.
+
+        It is told by memory.events, and asks this process, which the kernel spares, to end (OOMPolicy=stop).
+        """
+        starved = (watched.record.get("exit") or {}).get("killed_by") == "memory"
+        if starved and watched.spec["group_dies"] and not self.stopping:
+            poll = select.poll()
+            poll.register(self._asked, select.POLLIN)
+            poll.poll(_OOM_PATIENCE * 1000)
 
     def run(self, watched: monitor.Watched) -> int:
         """Until the container has ended; returns what this process is to end with."""
@@ -137,6 +162,7 @@ class Supervisor(monitor.Supervisor):
             if self._kill_at and time.monotonic() >= self._kill_at:
                 self._kill_at = 0.0
                 self._send(watched, _SIGKILL)
+        self._leave_the_kill_to_systemd(watched)
         if self.stopping:
             return 0
         return launch.FAILED if self.failed else int(watched.record["exit"]["code"])
@@ -287,6 +313,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
         "record": record,
         "wait": False,
         "mount_points": sorted(set(mountpoints.kept(config["name"], paths).values())),
+        "group_dies": group_dies(resources),
         "classes": classes.files(config.get("rdt"), config["name"]),
         "thaw": ("%s/%s/%s" % (freezer.tree.full(group.name), PAYLOAD, frozen[0]), frozen[1]),
         **groups.places(group),

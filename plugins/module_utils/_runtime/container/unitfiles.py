@@ -135,8 +135,12 @@ def unit_text(config: dict[str, Any], resources: dict[str, Any], spec: str, path
     return "\n".join([*lines, "", "[Install]", "WantedBy=multi-user.target", ""])
 
 
+def group_dies(resources: dict[str, Any]) -> bool:
+    """Return whether the kernel is to kill all of a container where it kills in it for want of memory."""
+    return str((resources.get("memory") or {}).get("oom_group") or "0").lower() in ("1", "true", "yes", "on")
+
+
 def _service_lines(config: dict[str, Any], resources: dict[str, Any]) -> list[str]:
-    group_dies = str((resources.get("memory") or {}).get("oom_group") or "0").lower() in ("1", "true", "yes", "on")
     return [
         "Slice=%s" % groups.slice_of(config),
         "Delegate=yes",
@@ -146,7 +150,7 @@ def _service_lines(config: dict[str, Any], resources: dict[str, Any]) -> list[st
         "TimeoutStartSec=%d" % PATIENCE,
         "TimeoutStopSec=%d" % (config["stop_timeout"] + MARGIN),
         # One process that is killed for want of memory does not end a container, unless all of it is to be killed.
-        "OOMPolicy=%s" % ("stop" if group_dies else "continue"),
+        "OOMPolicy=%s" % ("stop" if group_dies(resources) else "continue"),
         "TasksMax=infinity",
         "SyslogIdentifier=%s" % config["name"],
         "StandardOutput=journal",
