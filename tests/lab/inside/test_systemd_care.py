@@ -72,11 +72,15 @@ def test_a_mount_by_hand_is_waited_for(policy: str) -> None:
     # It was stopped with the machine, and the boot has no such file system yet.
     sh("systemctl stop bulkhead-bh-late; umount %s" % DATA)
     sh("systemctl start bulkhead-bh-late")
-    assert unit("bh-late", "ActiveState") == "inactive" and not list(DATA.iterdir())
+    assert unit("bh-late", "StatusText") == "waiting until %s is mounted" % DATA and not list(DATA.iterdir())
     seen = look("bh-late")
-    assert seen["status"] == "stopped" and "%s is not mounted" % DATA in seen["error"]["problem"]
+    assert seen["status"] == "restarting" and "%s is not mounted" % DATA in seen["error"]["problem"]
+    assert call(late(restart_policy=policy), check=True)[0] == []
+    sh("systemctl stop bulkhead-bh-late")
+    assert look("bh-late")["status"] == "stopped"
     with pytest.raises(BulkheadError, match="is not mounted, and was when the container was asked for"):
         call(late(restart_policy=policy))
+    sh("systemctl start bulkhead-bh-late")
     assert replay(late(restart_policy=policy)) == {"bh-late": "it waits until %s is mounted" % DATA}
     assert "bulkhead" not in sh("systemctl --failed --plain --no-legend")
     mount()

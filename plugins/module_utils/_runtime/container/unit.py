@@ -205,6 +205,7 @@ def main(path: str) -> int:
     config, resources = asked["config"], asked["resources"]
     directory = paths.state(config["name"])
     _pause(config, directory)
+    _wait_for_mounts(config, paths)
     record = _record(config, paths)
     try:
         spec = _prepare(config, resources, record, paths)
@@ -238,13 +239,34 @@ def _pause(config: dict[str, Any], directory: str) -> None:
     if not failed or not int((systemd.show([unit], ["NRestarts"]).get(unit) or {}).get("NRestarts") or 0):
         return
     seconds = min(_LONGEST_PAUSE, 2 ** min(failed - 1, 10))
-    record.update(restarting=True)
+    record.update(restarting=True, monitor=state.identity(os.getpid()))
     state.write(directory, record)
     tell_systemd("STATUS=the start failed %d times, next in %d seconds" % (failed, seconds))
     with open("/proc/self/mountinfo", "rb") as mounts:
         poll = select.poll()
         poll.register(mounts, select.POLLPRI)
         poll.poll(seconds * 1000)
+
+
+def _wait_for_mounts(config: dict[str, Any], paths: Paths) -> None:
+    """Wait until every file system that holds files of the container is mounted again, whoever mounts it.
+
+    systemd knows of a mount unit only; for it, and so for the boot, the unit is up meanwhile. SIGTERM ends this process.
+    """
+    points = mountpoints.kept(config["name"], paths).values()
+    with open("/proc/self/mountinfo", "rb") as mounts:
+        poll = select.poll()
+        poll.register(mounts, select.POLLPRI)
+        gone: list[str] = []
+        while now := mountpoints.missing(points):
+            if now != gone:
+                gone = now
+                record = _record(config, paths)
+                problem = "container %s: %s" % (config["name"], mountpoints.refused(gone).problem)
+                record.update(status="stopped", restarting=True, error={"problem": problem}, monitor=record["creator"])
+                state.write(paths.state(config["name"]), record)
+                tell_systemd("READY=1\nSTATUS=waiting until %s is mounted" % " and ".join(gone))
+            poll.poll(_LONGEST_PAUSE * 1000)
 
 
 def _progress() -> launch.Progress:

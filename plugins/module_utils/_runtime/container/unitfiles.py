@@ -106,22 +106,21 @@ def _word(path: str) -> str:
     return "" if "\n" in path or quote in path else quote + path.replace("%", "%%") + quote
 
 
-def _mount_lines(config: dict[str, Any], points: Iterable[str], paths: Paths) -> list[str]:
-    """Return what has a container wait for the file systems that hold its files, and stay away while one is missing."""
+def _mount_line(config: dict[str, Any], paths: Paths) -> str:
+    """Return what has a container wait for the mount units of the file systems that hold its files; for others its supervisor waits."""
     needed = [_word(path) for path in dict.fromkeys([paths.lib, *mountpoints.sources(config)])]
-    lines = ["RequiresMountsFor=%s" % " ".join(word for word in needed if word)]
-    return lines + ["ConditionPathIsMountPoint=%s" % point.replace("%", "%%") for point in sorted(set(points)) if "\n" not in point]
+    return "RequiresMountsFor=%s" % " ".join(word for word in needed if word)
 
 
-def unit_text(config: dict[str, Any], resources: dict[str, Any], spec: str, paths: Paths, points: Iterable[str] = ()) -> str:
-    """Return the unit file of a container. points: the mount points without which it must not start."""
+def unit_text(config: dict[str, Any], resources: dict[str, Any], spec: str, paths: Paths) -> str:
+    """Return the unit file of a container."""
     policy = config["restart_policy"]
     once = policy["name"] == "on-failure" and policy["max"]
     lines = [
         "%s; what is changed here is lost." % _MARK,
         "[Unit]",
         "Description=Container %s" % config["name"],
-        *_mount_lines(config, points, paths),
+        _mount_line(config, paths),
     ]
     if config["network"]["mode"] == "host":
         lines.append("After=network.target")
@@ -184,7 +183,10 @@ def refuse_foreign(container: str) -> None:
 
 
 def _started_by(points: Iterable[str], root: str, unit: str) -> set[str]:
-    """Return the links by which systemd starts a unit as soon as one of these is mounted, by whomever."""
+    """Return the links by which systemd starts a unit that failed with one of these mounts, when that is mounted after all.
+
+    It heeds them for mounts that have a unit file or a line in fstab(5).
+    """
     late = [point for point in points if point not in _EARLY and not point.startswith(tuple(early + "/" for early in _EARLY[:3]))]
     return {"%s/%s.mount.wants/%s" % (root, escape_path(point), unit) for point in late}
 
@@ -226,7 +228,7 @@ def files(config: dict[str, Any], resources: dict[str, Any], at_boot: bool, pers
     if held != content:
         found.append(ReplaceFile(spec, held, content))
     path = "%s/%s" % (root, unit)
-    text, wanted = read_text(path), unit_text(config, resources, spec, paths, points)
+    text, wanted = read_text(path), unit_text(config, resources, spec, paths)
     if text != wanted:
         found.append(UnitFile(path, text, wanted))
     found += _link_steps(unit, root, at_boot, points)

@@ -283,7 +283,7 @@ def awaited(container: str, paths: Paths) -> str:
     if (active == "activating" and shown.get("SubState") != "auto-restart") or (active != "active" and shown.get("Job", "0") not in ("", "0")):
         return "systemd is starting it"
     gone = mountpoints.missing(mountpoints.kept(container, paths).values())
-    return "it waits until %s is mounted" % " and ".join(gone) if gone and active != "active" and is_enabled(container) else ""
+    return "it waits until %s is mounted" % " and ".join(gone) if gone and is_enabled(container) else ""
 
 
 def _note_end(directory: str) -> None:
@@ -350,7 +350,7 @@ def phase(container: str, record: dict[str, Any]) -> str:
     while True:
         shown = show([container])[container]
         active, sub = shown.get("ActiveState", "inactive"), shown.get("SubState", "")
-        if sub == "auto-restart" or (active == "activating" and record.get("restarting")):
+        if sub == "auto-restart" or (active in ("activating", "active") and record.get("restarting") and state.is_alive(record.get("monitor"))):
             return "restarting"
         if active in ("inactive", "failed"):
             # What its unit has begun is whole: its files were made before.
