@@ -68,6 +68,11 @@ class Setting:
         self.starts_low = option in ("cpuset.cpus", "cpuset.mems", "cpuset.partition", "cpu.burst")
         self.swap_only = False
 
+    @property
+    def place(self) -> str:
+        """What of the kernel holds it, in one spelling: the file, with the line of files that have several."""
+        return "%s %s" % (self.file.name, self.key) if self.key else self.file.name
+
 
 class Group:
     """One group as it is desired.
@@ -76,6 +81,8 @@ class Group:
     place: the unit that it is or below which it is, where systemd manages it. boundary: the group of the unit above it that
     delegates to us: what lies above that is not ours to write. awaited: that unit is yet to be started, and will be before the group is made.
     brought_back: it is as it was asked for once, and what groups above it have lost with CPUs that were gone is given back to them.
+    follows: what is below it only divides it, or belongs to somebody who may be hostile (a container): its child groups are
+    given what it is given, and no value that any group below it has keeps its own limits from being changed.
     """
 
     def __init__(self, name: str, present: bool = True) -> None:
@@ -85,6 +92,7 @@ class Group:
         self.boundary = ""
         self.awaited = False
         self.brought_back = False
+        self.follows = False
         self.present = present
         self.settings: list[Setting] = []
         self.hierarchies: list[Hierarchy] = []
