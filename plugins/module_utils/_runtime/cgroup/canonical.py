@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ..errors import InvalidInput
 from . import knobs
-from .group import parse_group
+from .group import comparable, parse_group
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ def objects(options: dict[str, Any], host: Host) -> dict[str, str]:
     rounded. Raises InvalidInput for what this machine cannot have, as parse_group() does.
     """
     group = parse_group({**options, "name": "x", "state": "present", "force": True}, host)
-    found = {setting.place: setting.kept for setting in group.settings}
-    for setting in group.settings:
-        if setting.swap_only:
-            found[setting.place] = "memory.max and " + setting.value
+    found = {setting.place: comparable(group, setting) for setting in group.settings}
     if group.devices is not None:
         found["devices"] = str(group.devices)
     if group.frozen is not None:
