@@ -80,17 +80,20 @@ class Setting:
 class Group:
     """One group as it is desired.
 
-    title: what the user calls it; name: where it is below the root of each hierarchy, for units of systemd known only when planned.
+    title: what the user calls it; called: the same with its kind, for messages.
+    name: where it is below the root of each hierarchy, for units of systemd known only when planned.
     place: the unit that it is or below which it is, where systemd manages it. boundary: the group of the unit above it that
     delegates to us: what lies above that is not ours to write. awaited: that unit is yet to be started, and will be before the group is made.
     brought_back: it is as it was asked for once, and what groups above it have lost with CPUs that were gone is given back to them.
     follows: what is below it only divides it, or belongs to somebody who may be hostile (a container): its child groups are
     given what it is given, and no value that any group below it has keeps its own limits from being changed.
+    may_force: whether whoever asks for it has an option `force`.
     """
 
-    def __init__(self, name: str, present: bool = True) -> None:
+    def __init__(self, name: str, present: bool = True, called: str = "") -> None:
         self.name = name
         self.title = name
+        self.called = called or "group " + name
         self.place: slices.Place | None = None
         self.boundary = ""
         self.awaited = False
@@ -105,6 +108,7 @@ class Group:
         self.frozen: bool | None = None
         self.devices: devices.Policy | None = None
         self.force = False
+        self.may_force = True
         self.overcommit = "allow"
 
     @property
@@ -177,10 +181,13 @@ def _place(name: str, manager: str, host: Host) -> slices.Place | None:
     return place
 
 
-def parse_group(options: dict[str, Any], host: Host) -> Group:
-    """The desired group from a module's options; None stands for "leave alone". Raises InvalidInput, writes nothing."""
-    group = Group(check_name(options.get("name")), options.get("state", "present") != "absent")
-    group.force = bool(options.get("force"))
+def parse_group(options: dict[str, Any], host: Host, called: str = "", may_force: bool = True) -> Group:
+    """The desired group from a module's options; None stands for "leave alone". Raises InvalidInput, writes nothing.
+
+    called: what messages call it, where that is not "group NAME" ("container web").
+    """
+    group = Group(check_name(options.get("name")), options.get("state", "present") != "absent", called)
+    group.force, group.may_force = bool(options.get("force")), may_force
     group.place = _place(group.title, options.get("manager") or "cgroupfs", host)
     if not group.present:
         return group
@@ -194,7 +201,7 @@ def parse_group(options: dict[str, Any], host: Host) -> Group:
         _check_weight(group)
         _check_twice(group)
     except InvalidInput as error:
-        error.problem = "group %s: %s" % (group.name, error.problem)
+        error.problem = "%s: %s" % (group.called, error.problem)
         raise
     if not group.hierarchies:
         # Nothing tells where it must be: on v2 the one tree, on pure v1 wherever it could be limited later.
@@ -245,12 +252,12 @@ def _check_zero(group: Group, setting: Setting) -> None:
     if setting.value != "0":
         raise InvalidInput(
             "%s of %s is less than the kernel counts in, and would be 0" % (setting.option, setting.asked),
-            hint="a number without a unit is bytes: 512M is 512 MiB; if 0 is meant, add force: true",
+            hint="a number without a unit is bytes: 512M is 512 MiB" + ("; if 0 is meant, add force: true" if group.may_force else ""),
         )
     if setting.deadly:
         raise InvalidInput(
             "%s of 0 would kill or stop whatever runs in the group" % setting.option,
-            hint="if that is meant, add force: true",
+            hint="if that is meant, add force: true" if group.may_force else "",
         )
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -13,8 +14,10 @@ import time
 
 from ..errors import BulkheadError
 from ..kernel import processes
+from ..kernel.files import Tree
 from ..plan import MakeDirectory, Step, WriteFile
-from .group import Setting
+from .descendants import MARK
+from .group import Group, Setting
 from .host import Hierarchy
 from .knobs import BY_OPTION, KNOBS
 
@@ -97,19 +100,39 @@ def hint_for(path: str, code: int) -> str:
     return known
 
 
-class SetKnob(WriteFile):
-    """Write one setting."""
+# How often a write is tried again when something below the group gets in its way in the meantime.
+_TRIES = 50
 
-    def __init__(self, group: str, setting: Setting, before: str | None) -> None:
+
+class SetKnob(WriteFile):
+    """Write one setting.
+
+    clear: brings the groups below into line, for a group whose limits they must not hold up.
+    """
+
+    clear: Callable[[], None] | None = None
+
+    def __init__(self, group: Group, setting: Setting, before: str | None) -> None:
         """before: the canonical spelling of what is there now; None in a new group."""
         format = setting.file.format
         restore = None if before is None else format.restored(before, setting.key)
-        super().__init__(setting.hierarchy.tree, group + "/" + setting.file.name, before, format.written(setting.value, setting.key), restore)
+        super().__init__(setting.hierarchy.tree, group.name + "/" + setting.file.name, before, format.written(setting.value, setting.key), restore)
         self.setting = setting
-        self.group = group
+        self.group = group.name
+        self.called = group.called
+
+    def do(self) -> None:
+        for _try in range(_TRIES if self.clear else 0):
+            try:
+                return super().do()
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EBUSY) or self.clear is None:
+                    raise
+                self.clear()
+        return super().do()
 
     def explain(self, error: OSError) -> BulkheadError:
-        problem = "group %s: %s could not be set to %s (%r written to %s)" % (self.group, self.setting.option, self.setting.asked, self.after, self.target)
+        problem = "%s: %s could not be set to %s (%r written to %s)" % (self.called, self.setting.option, self.setting.asked, self.after, self.target)
         return BulkheadError.from_os(problem, error, target=self.target, value=self.after, hint=hint_for(self.path, error.errno or 0))
 
 
@@ -137,7 +160,7 @@ class SetSoftLimit(SetKnob):
         if held != self.setting.kept:
             super().undo()
             raise BulkheadError(
-                "group %s: %s cannot be had: this kernel takes what is written to %s and keeps nothing of it" % (self.group, self.setting.option, self.target),
+                "%s: %s cannot be had: this kernel takes what is written to %s and keeps nothing of it" % (self.called, self.setting.option, self.target),
                 target=self.target,
                 value=self.after,
                 hint="newer kernels have no soft limits on cgroup v1: leave it out, or boot with cgroup v2, where memory.low and memory.min protect memory",
@@ -153,6 +176,32 @@ class WriteCore(WriteFile):
         )
 
 
+class Fit(WriteCore):
+    """Bring a group below another one into line with what that is to have.
+
+    Whether it worked is told by the write to the group above, which is tried again: what is below may be gone, or change meanwhile.
+    """
+
+    _done = False
+
+    def do(self) -> None:
+        with contextlib.suppress(OSError):
+            super().do()
+            self._done = True
+
+    def undo(self) -> None:
+        if self._done:
+            with contextlib.suppress(OSError):
+                super().undo()
+
+
+class Fill(WriteCore):
+    """Give an empty v1 cpuset what the first one above it has: without CPUs and memory nodes it takes no process."""
+
+    def __init__(self, tree: Tree, path: str, after: str) -> None:
+        super().__init__(tree, path, "", after, restore="\n")
+
+
 class GiveBack(WriteCore):
     """Give a v1 cpuset above a group the CPUs or memory nodes that it lost while they were gone."""
 
@@ -162,6 +211,11 @@ class MakeGroup(MakeDirectory):
 
     _made = True
 
+    def __init__(self, tree: Tree, path: str, follows: bool = False) -> None:
+        """follows: mark it as a group to which those below give way."""
+        super().__init__(tree, path)
+        self.follows = follows
+
     def do(self) -> None:
         try:
             super().do()
@@ -169,6 +223,9 @@ class MakeGroup(MakeDirectory):
             if not os.path.isdir(self.tree.full(self.path)):
                 raise
             self._made = False
+        if self.follows:
+            with contextlib.suppress(OSError):  # without it, a change of the groups above can be held up
+                self.tree.mark(self.path, MARK)
 
     def undo(self) -> None:
         if self._made:
@@ -338,6 +395,9 @@ def outside(hierarchy: Hierarchy, group: str, pid: int) -> dict[int, str]:
         home = hierarchy.group_of(pid, tid)
         if home is not None and home != group:
             found[tid] = home
+    if found:  # the dead are moved nowhere, and wait where they were
+        alive = set(processes.live_threads_of(pid))
+        found = {tid: home for tid, home in found.items() if tid in alive}
     return found
 
 

@@ -21,7 +21,7 @@ import time
 from ..errors import BulkheadError, InvalidInput
 from ..kernel import bpf, processes, systemd
 from ..plan import MakeLink, ReplaceFile, Step
-from . import capacity, devices, properties, slices, steps
+from . import capacity, devices, properties, slices, steps, usage
 from .group import Group, Setting
 from .host import Hierarchy, Host
 from .observation import Observation
@@ -419,15 +419,8 @@ class _Planner:
 
     def _check_usage(self, group: Group, setting: Setting, now: str | None) -> None:
         """Refuse a limit below what is in use: the kernel would kill until it fits."""
-        if now is None or not setting.file.usage or group.force or setting.kept == MAX or setting.file.format.grows(now, setting.kept):
-            return
-        usage = self.seen.text(setting.hierarchy, "%s/%s" % (group.name, setting.file.usage))
-        if usage is not None and int(usage) > int(setting.kept):
-            raise InvalidInput(
-                "group %s: %s of %s is below the %s in use now" % (group.title, setting.option, setting.kept, usage),
-                target=setting.hierarchy.tree.full("%s/%s" % (group.name, setting.file.name)),
-                hint="set it above that, or add force: true, and the kernel reclaims and, on v2, kills until it fits",
-            )
+        if now is not None and not setting.file.format.grows(now, setting.kept):
+            usage.check(group, setting, self.seen)
 
     def _freeze(self, group: Group, unit: str, active: bool) -> None:
         if group.frozen is None:

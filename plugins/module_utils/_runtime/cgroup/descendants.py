@@ -1,0 +1,61 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The groups below a group, and which of them give way when its limits change.
+
+On v1 a group may not have less than a group below it. Whoever runs in a container can make groups below its own and give
+them values, and so could keep the limits above from being lowered. A group that follows (Group.follows) carries a mark
+that only the machine's root can set; what is below it is made to fit.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..kernel.files import Tree
+
+MARK = "trusted.bulkhead.follows"
+
+
+def below(tree: Tree, group: str) -> list[str]:
+    """The groups below a group, each before those inside of it."""
+    found = []
+    for name in tree.directories(group):
+        path = group + "/" + name if group else name
+        found += [path, *below(tree, path)]
+    return found
+
+
+def deepest_first(tree: Tree, group: str) -> list[str]:
+    """The groups below a group, each after those inside of it."""
+    found = []
+    for name in tree.directories(group):
+        path = group + "/" + name
+        found += [*deepest_first(tree, path), path]
+    return found
+
+
+class Yielding:
+    """A group below another one that gives way to it.
+
+    child: whether it only divides what the group above it has, and so is given the same.
+    """
+
+    def __init__(self, name: str, child: bool) -> None:
+        self.name = name
+        self.child = child
+
+
+def yielding(tree: Tree, group: str, follows: bool = False) -> list[Yielding]:
+    """Those of the groups below a group that give way, each before those inside of it. follows: whether all of them do."""
+    follows = follows or tree.marked(group, MARK)
+    found = []
+    for name in tree.directories(group):
+        path = group + "/" + name
+        if follows:
+            found.append(Yielding(path, True))
+            found += [Yielding(inner, False) for inner in below(tree, path)]
+        else:
+            found += yielding(tree, path)
+    return found
