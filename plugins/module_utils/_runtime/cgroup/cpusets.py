@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..units import format_list, parse_list
-from .descendants import Yielding, yielding
+from .subtree import Yielding, yielding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -53,13 +53,14 @@ class Setting:
     """One value that one file of the group is to hold.
 
     option: the option it comes from, asked: the value as the user wrote it, value: the same in the vocabulary of v2.
+    said: the option as the user named it, which may be a file.
     key: the line of files that have several. order, starts_low: see Knob. swap_only: the value is swap alone, the file counts memory and swap.
     """
 
-    __slots__ = ("asked", "deadly", "file", "hierarchy", "kept", "key", "option", "order", "starts_low", "swap_only", "value")
+    __slots__ = ("asked", "deadly", "file", "hierarchy", "kept", "key", "option", "order", "said", "starts_low", "swap_only", "value")
 
     def __init__(self, option: str, asked: object, hierarchy: Hierarchy, file: File, value: str, key: str = "", order: int = 99, deadly: bool = False) -> None:
-        self.option = option
+        self.option = self.said = option
         self.asked = asked
         self.hierarchy = hierarchy
         self.file = file
@@ -224,7 +225,7 @@ def _row(option: str) -> knobs.Knob:
         raise InvalidInput("there is no limit called %s" % option, hint="there are %s" % ", ".join(knobs.BY_OPTION)) from None
 
 
-def _set(group: Group, knob: knobs.Knob, asked: object, host: Host) -> None:
+def _set(group: Group, knob: knobs.Knob, asked: object, host: Host, said: str = "") -> None:
     option = knob.option
     if str(asked).strip() == "":
         raise InvalidInput(
@@ -241,6 +242,7 @@ def _set(group: Group, knob: knobs.Knob, asked: object, host: Host) -> None:
         setting = Setting(option, asked, hierarchy, file, value, order=knob.order, deadly=knob.deadly)
         if knob.deadly:
             _check_zero(group, setting)
+        setting.said = said or option
         setting.swap_only = hierarchy.version == 1 and option == "memory.swap_max"
         group.settings.append(setting)
 
@@ -335,7 +337,7 @@ def _check_twice(group: Group) -> None:
         if other is not setting and not same:
             where = "the same file, %s" % setting.file.name if setting.place == other.place else "two names for one value"
             raise InvalidInput(
-                "%s (%s) and %s (%s) are %s" % (other.option, other.asked, setting.option, setting.asked, where),
+                "%s (%s) and %s (%s) are %s" % (other.said, other.asked, setting.said, setting.asked, where),
                 hint="leave one of them out",
             )
 
@@ -377,7 +379,7 @@ def _set_file(group: Group, name: str, asked: object, host: Host) -> None:
     controller = next((new for new, old in V1_NAMES.items() if old == prefix), prefix)
     knob = files.option_of(name)
     if knob and name in [file.name for file in knob.files(host.hierarchy(knob.controller, option).version)]:
-        _set(group, knob, asked, host)
+        _set(group, knob, asked, host, said=option)
         return
     value, format, deadly = files.read(name, asked)
     file = File(name, format)

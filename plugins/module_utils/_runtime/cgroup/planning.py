@@ -24,7 +24,7 @@ from ..kernel import processes
 from ..kernel.files import Tree
 from ..plan import Plan, Step
 from ..units import format_list, parse_list
-from . import capacity, cpusets, descendants, devices, steps, usage
+from . import capacity, cpusets, devices, steps, subtree, usage
 from .bandwidth import PERIOD, QUOTA, Quotas, ratio
 from .group import Group, Setting
 from .host import SYSTEMD_V2, THREADED, Hierarchy, Host
@@ -92,6 +92,7 @@ class _Planner:
         self._asked = frozenset(self._cpusets)
         self._groups = {group.name: group for group in groups}
         self._quotas: Quotas | None = None
+        self.kills: list[steps.KillGroup] = []
         self.removals: list[Step] = []
         self.moves: list[Step] = []
         self.shrinks: list[tuple[int, int, Step]] = []
@@ -109,21 +110,23 @@ class _Planner:
         plan = GroupPlan(self.seen)
         plan.fresh = self.fresh
         taking = [step for _depth, _order, step in sorted(self.shrinks, key=lambda entry: entry[:2])]
-        plan.steps = self.removals + self.moves + taking + self.grows + self.last + self.freezes
+        for kill in self.kills:
+            kill.together = self.kills
+        plan.steps = [*self.kills, *self.removals, *self.moves, *taking, *self.grows, *self.last, *self.freezes]
         return plan
 
     # Groups that are to go
 
     def remove(self, group: Group) -> None:
         """Remove the group, and the empty groups below it, wherever it is; with force, kill what runs there first."""
-        kills: list[Step] = []
+        kills: list[steps.KillGroup] = []
         removals: list[Step] = []
         killed: set[int] = set()
         for hierarchy in self.host.hierarchies:
             tree = hierarchy.tree
             if not self.seen.exists(hierarchy, group.name):
                 continue
-            below = [name for name in descendants.deepest_first(tree, group.name) if (tree, name) not in self._removed]
+            below = [name for name in subtree.deepest_first(tree, group.name) if (tree, name) not in self._removed]
             inside = [pid for name in [*below, group.name] for pid in steps.pids_in(hierarchy, name)]
             if inside:
                 own = set(processes.ancestors_of(os.getpid())) & set(inside)
@@ -138,14 +141,15 @@ class _Planner:
                         hint="stop them or move them elsewhere first, or add force: true to kill them",
                     )
                 if not set(inside) <= killed:  # one kill ends a process in all of its hierarchies
-                    kills.append(steps.KillGroup(hierarchy, group.name, below, inside, self.host.by_controller.get("freezer")))
+                    kills.append(steps.KillGroup(hierarchy, group.name, inside, self.host.by_controller.get("freezer")))
                     killed.update(inside)
             for name in [*below, group.name]:
                 self._removed.add((tree, name))
                 removals.append(steps.RemoveGroup(hierarchy, name))
             if group.boundary and not self.host.is_systemds(hierarchy):
                 removals += self._remove_path(hierarchy, group)
-        self.removals += kills + removals
+        self.kills += kills
+        self.removals += removals
 
     def _remove_path(self, hierarchy: Hierarchy, group: Group) -> list[Step]:
         """The groups above, where systemd has none and so removes none, as far as nothing else is in them."""
@@ -153,7 +157,7 @@ class _Planner:
         parts = group.name.split("/")
         for end in range(len(parts) - 1, 0, -1):
             name = "/".join(parts[:end])
-            others = [child for child in descendants.deepest_first(hierarchy.tree, name) if (hierarchy.tree, child) not in self._removed]
+            others = [child for child in subtree.deepest_first(hierarchy.tree, name) if (hierarchy.tree, child) not in self._removed]
             if others or steps.pids_in(hierarchy, name):
                 break
             self._removed.add((hierarchy.tree, name))
@@ -436,12 +440,12 @@ class _Planner:
 
     # Groups below that give way
 
-    def _yielding(self, hierarchy: Hierarchy, group: Group) -> list[descendants.Yielding]:
-        found = descendants.yielding(hierarchy.tree, group.name, group.follows)
+    def _yielding(self, hierarchy: Hierarchy, group: Group) -> list[subtree.Yielding]:
+        found = subtree.yielding(hierarchy.tree, group.name, group.follows)
         return [one for one in found if one.name not in self._groups and (hierarchy.tree, one.name) not in self._removed]
 
     def _below(self, hierarchy: Hierarchy, name: str) -> list[str]:
-        return [path for path in descendants.below(hierarchy.tree, name) if (hierarchy.tree, path) not in self._removed]
+        return [path for path in subtree.below(hierarchy.tree, name) if (hierarchy.tree, path) not in self._removed]
 
     def _let_go(self, group: Group, setting: Setting) -> None:
         """Groups below that give way are no longer exclusive when the one above them is not."""
@@ -565,6 +569,6 @@ class _Planner:
 
 def _lift(hierarchy: Hierarchy, group: Group) -> None:
     """Lift the quotas of the groups below that give way: the group above limits them."""
-    for one in reversed(descendants.yielding(hierarchy.tree, group.name, group.follows)):
+    for one in reversed(subtree.yielding(hierarchy.tree, group.name, group.follows)):
         with contextlib.suppress(OSError):  # it is gone
             hierarchy.tree.write("%s/%s" % (one.name, QUOTA), "-1")

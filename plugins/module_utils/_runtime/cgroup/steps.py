@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import signal
 import time
@@ -16,14 +17,15 @@ from ..errors import BulkheadError
 from ..kernel import processes
 from ..kernel.files import Tree
 from ..plan import MakeDirectory, Step, WriteFile
-from .descendants import MARK
 from .group import Group, Setting
 from .host import Hierarchy
 from .knobs import BY_OPTION, KNOBS
+from .subtree import MARK, below, deepest_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
 # How long the kernel may take for what it does on its own time: freezing, killing, letting go of the dead.
 _PATIENCE = 10.0
@@ -100,6 +102,8 @@ def hint_for(path: str, code: int) -> str:
     return known
 
 
+# After how many rounds of killing a group is frozen for the next.
+_FORKS_ON = 5
 # How often a write is tried again when something below the group gets in its way in the meantime.
 _TRIES = 50
 
@@ -259,23 +263,25 @@ class RemoveGroup(Step):
         self.saved: list[tuple[str, str]] = []
 
     def do(self) -> None:
-        tree = self.hierarchy.tree
         self.saved = self._settings()
-        try:
-            # The dead leave a group a moment after they have died.
-            if not wait_until(self._gone, 2.0):
-                tree.rmdir(self.name)
-        except FileNotFoundError:
-            pass
+        # The dead leave a group a moment after they have died.
+        if not wait_until(self._gone, 2.0):
+            with contextlib.suppress(FileNotFoundError):
+                self.hierarchy.tree.rmdir(self.name)
 
     def _gone(self) -> bool:
+        tree = self.hierarchy.tree
         try:
-            self.hierarchy.tree.rmdir(self.name)
+            tree.rmdir(self.name)
         except FileNotFoundError:
             return True
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
+            # Groups that were made in it since it was looked at go with it.
+            for name in deepest_first(tree, self.name):
+                with contextlib.suppress(OSError):
+                    tree.rmdir(name)
             return False
         return True
 
@@ -447,51 +453,87 @@ def is_frozen(hierarchy: Hierarchy, group: str) -> bool | None:
 
 
 class KillGroup(Step):
-    """Kill every process in a group and below it, and wait until the last is gone. What is killed stays so."""
+    """Kill every process in a group and below it, and wait until the last is gone. What is killed stays so.
+
+    What is below it is looked at when it is killed, and again until nothing is left: a process may fork and make groups meanwhile.
+    together: the kills of one plan, all of which begin with the first, so that their waiting is one.
+    """
 
     after = "no processes"
 
-    def __init__(self, hierarchy: Hierarchy, group: str, descendants: list[str], pids: list[int], freezer: Hierarchy | None = None) -> None:
-        """descendants: the groups below it, by full name; freezer: the v1 hierarchy in which the same groups may be frozen."""
+    def __init__(self, hierarchy: Hierarchy, group: str, pids: list[int], freezer: Hierarchy | None = None) -> None:
+        """pids: those seen inside, for messages; freezer: the v1 hierarchy in which the same groups may be frozen."""
         self.hierarchy = hierarchy
-        self.freezer = freezer
-        self.groups = [group, *descendants]
+        self.freezer = freezer or hierarchy
+        self.group = group
         self.target = hierarchy.tree.full(group)
         self.before = "processes " + processes.described(pids)
-
-    def _inside(self) -> list[int]:
-        return [pid for group in self.groups for pid in pids_in(self.hierarchy, group)]
+        self.together: list[KillGroup] = [self]
+        self._deadline = 0.0
 
     def do(self) -> None:
-        tree = self.hierarchy.tree
-        whole = self.groups[0] + "/cgroup.kill"
-        if self.hierarchy.version == 2 and tree.exists(whole):
-            tree.write(whole, "1")
-        freezer = self.freezer.tree if self.freezer else tree
-        for group in self.groups:  # on v1 what is frozen does not die before it is thawed
-            if freezer.read_short(group + "/freezer.state") not in (None, "THAWED"):
-                self._signal()
-                freezer.write(group + "/freezer.state", "THAWED")
-        if not wait_until(lambda: not self._signal()):
-            raise BulkheadError("%s still holds %s, which SIGKILL did not end" % (self.target, processes.described(self._inside())), target=self.target)
+        for kill in self.together:
+            if not kill._deadline:
+                kill._begin()
+        rounds = itertools.count()
+        if not wait_until(lambda: not self._signal(next(rounds)), max(1.0, self._deadline - time.monotonic())):
+            self._fail()
 
-    def _signal(self) -> list[int]:
+    def _begin(self) -> None:
+        self._deadline = time.monotonic() + _PATIENCE
+        if self.hierarchy.version == 2:
+            with contextlib.suppress(OSError):  # it came with Linux 5.14, and threaded groups have none
+                self.hierarchy.tree.write(self.group + "/cgroup.kill", "1")
+        self._signal(0)
+
+    def _fail(self) -> NoReturn:
+        frozen = self.freezer.version == 1 and self.freezer.tree.read_short(self.group + "/freezer.parent_freezing") == "1"
+        raise BulkheadError(
+            "%s still holds %s, which SIGKILL did not end" % (self.target, processes.described(self._inside())),
+            target=self.target,
+            hint="a group above it is frozen: thaw that first" if frozen else "",
+        )
+
+    def _groups(self, hierarchy: Hierarchy) -> list[str]:
+        return [self.group, *below(hierarchy.tree, self.group)]
+
+    def _inside(self) -> list[int]:
+        return [pid for group in self._groups(self.hierarchy) for pid in pids_in(self.hierarchy, group)]
+
+    def _signal(self, round: int) -> list[int]:
         """Kill what is there now, by number: on v1 there is no other way, so the caller looks again until none is left."""
+        fast = round >= _FORKS_ON
+        if fast:  # they fork faster than they are killed: in a frozen group nobody does
+            self._freeze("FROZEN", [self.group])
         inside = self._inside()
         for pid in inside:
-            try:
-                handle = os.pidfd_open(pid)
-            except ProcessLookupError:
-                continue
-            try:
-                # The number may have gone to another process since it was read: the handle cannot.
-                if self.hierarchy.group_of(pid) in self.groups:
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            finally:
-                os.close(handle)
+            self._kill(pid)
+        if inside:  # on v1 what is frozen does not die before it is thawed
+            self._freeze("THAWED", self._groups(self.freezer))
         return inside
+
+    def _kill(self, pid: int) -> None:
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            # The number may have gone to another process since it was read: the handle cannot.
+            where = self.hierarchy.group_of(pid)
+            if where is not None and (where + "/").startswith(self.group + "/"):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(handle)
+
+    def _freeze(self, word: str, groups: list[str]) -> None:
+        tree = self.freezer.tree
+        for group in groups if self.freezer.version == 1 else ():
+            held = tree.read_short(group + "/freezer.state")
+            if held is not None and held != word:
+                with contextlib.suppress(OSError):
+                    tree.write(group + "/freezer.state", word)
 
     def undo(self) -> None:
         """Processes do not come back; the plan kills only after everything has been checked."""

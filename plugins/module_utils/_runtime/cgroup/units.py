@@ -124,11 +124,21 @@ class StopUnits(Step):
     after = "inactive"
 
     def __init__(self, units: list[str], slices_below: list[str], groups: list[tuple[Hierarchy, str]], inside: list[int]) -> None:
+        """units: all of them are stopped at once, so that systemd waits for all of them together."""
         self.units = units
         self.again = [*units, *slices_below]
         self.groups = groups
+        self.inside = inside
         self.target = ", ".join(units)
         self.before = "active" + (" with processes " + processes.described(inside) if inside else "")
+
+    @classmethod
+    def together(cls, several: list[StopUnits]) -> StopUnits:
+        """One step for several."""
+        units = [unit for step in several for unit in step.units]
+        again = [unit for step in several for unit in step.again if unit not in units]
+        inside = sorted({pid for step in several for pid in step.inside})
+        return cls(units, again, [place for step in several for place in step.groups], inside)
 
     def do(self) -> None:
         systemd.stop(self.units)
@@ -291,6 +301,7 @@ class _Planner:
         self.root = root
         self.seen = Observation(host)
         self.first: list[Step] = []
+        self.stops: list[StopUnits] = []
         self.files: list[Step] = []
         self.starting: list[str] = []
         self.thaws: list[Step] = []
@@ -306,7 +317,7 @@ class _Planner:
             if isinstance(step, UnitFile):
                 step.first = True
                 break
-        plan.steps = [*self.first, *self.files]
+        plan.steps = [*self.first, *([StopUnits.together(self.stops)] if self.stops else []), *self.files]
         if self.files or self.reload:
             plan.steps.append(Reload())
         if self.starting:
@@ -433,18 +444,20 @@ class _Planner:
 
     def remove(self, group: Group, place: slices.Place) -> None:
         """A slice goes with all that is in it; any other unit stays, without the limits that were given to it here."""
-        units = [place.unit]
+        units, stays = [place.unit], True
         if place.unit.endswith(".slice"):
             stem = place.unit[: -len(".slice")] + "-"
             units += sorted(unit for unit in self.known if unit.startswith(stem) and unit.endswith(".slice"))
+            stopped = len(self.stops)
             if self._is_ours(place.unit):
                 self._stop(group, place.unit, units[1:])
+            stays = len(self.stops) == stopped
         for unit in units:
             for root in (PERSISTENT, RUNTIME):
                 path = drop_in(unit, root)
                 text = _text(path)
                 if text is not None:
-                    self.files.append(UnitFile(path, text, None, slices.Place(unit).section if not self.first else ""))
+                    self.files.append(UnitFile(path, text, None, slices.Place(unit).section if stays else ""))
             path = "%s/%s" % (PERSISTENT, unit)
             text = _text(path)
             if unit.endswith(".slice") and text is not None and text.startswith(_MARK):
@@ -486,7 +499,7 @@ class _Planner:
         for name in (unit, *active):
             if self.known[name].get("FreezerState") == "frozen":
                 self.first.append(FreezeUnit(name, False))
-        self.first.append(StopUnits([unit], active, places, sorted(inside)))
+        self.stops.append(StopUnits([unit], active, places, sorted(inside)))
 
 
 def _lasts(key: str, lines: tuple[str, ...], held: properties.Lines) -> bool:

@@ -29,9 +29,7 @@ SUPERVISOR = "supervisor"
 # without CPUs takes no process (cpuset_can_attach(), kernel/cgroup/cpuset.c), and throttling is flat (block/blk-throttle.c).
 COPIED = {
     "cpuset": ("cpuset.cpus", "cpuset.mems"),
-    "blkio": tuple(
-        "blkio.throttle.%s_%s_device" % (way, unit) for way in ("read", "write") for unit in ("bps", "iops")
-    ),
+    "blkio": tuple("blkio.throttle.%s_%s_device" % (way, unit) for way in ("read", "write") for unit in ("bps", "iops")),
 }
 _SIGKILL = 9
 # How long, in seconds, the kernel may take until the dead have left their group.

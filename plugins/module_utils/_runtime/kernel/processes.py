@@ -22,6 +22,11 @@ def described(pids: list[int], most: int = 5) -> str:
     return shown + (" and %d more" % (len(pids) - most) if len(pids) > most else "")
 
 
+def every() -> list[int]:
+    """The ids of all processes."""
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
 def threads_of(pid: int) -> list[int]:
     """The thread ids of a process; none when it is gone."""
     try:

@@ -11,6 +11,8 @@ that only the machine's root can set; what is below it is made to fit.
 
 from __future__ import annotations
 
+import errno
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel.files import Tree
@@ -19,21 +21,35 @@ MARK = "trusted.bulkhead.follows"
 
 
 def below(tree: Tree, group: str) -> list[str]:
-    """The groups below a group, each before those inside of it."""
-    found = []
-    for name in tree.directories(group):
-        path = group + "/" + name if group else name
-        found += [path, *below(tree, path)]
+    """The groups below a group, each before those inside of it, as far as a path can name them."""
+    found: list[str] = []
+    todo = _inside(tree, group)
+    while todo:
+        path = todo.pop()
+        found.append(path)
+        todo += _inside(tree, path)
     return found
+
+
+def _inside(tree: Tree, group: str) -> list[str]:
+    """The groups right below a group, the last one first."""
+    try:
+        return [group + "/" + name if group else name for name in reversed(tree.directories(group))]
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # whoever runs in a container may nest groups so deep
+            return []
+        raise
 
 
 def deepest_first(tree: Tree, group: str) -> list[str]:
     """The groups below a group, each after those inside of it."""
-    found = []
-    for name in tree.directories(group):
-        path = group + "/" + name
-        found += [*deepest_first(tree, path), path]
-    return found
+    found: list[str] = []
+    todo = _inside(tree, group)
+    while todo:
+        path = todo.pop()
+        found.append(path)
+        todo += reversed(_inside(tree, path))
+    return found[::-1]
 
 
 class Yielding:
@@ -51,8 +67,7 @@ def yielding(tree: Tree, group: str, follows: bool = False) -> list[Yielding]:
     """Those of the groups below a group that give way, each before those inside of it. follows: whether all of them do."""
     follows = follows or tree.marked(group, MARK)
     found = []
-    for name in tree.directories(group):
-        path = group + "/" + name
+    for path in reversed(_inside(tree, group)):
         if follows:
             found.append(Yielding(path, True))
             found += [Yielding(inner, False) for inner in below(tree, path)]
