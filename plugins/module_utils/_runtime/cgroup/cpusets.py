@@ -6,14 +6,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
+from ..errors import InvalidInput
+from ..kernel import cgroupfs
 from ..units import format_list, parse_list
-from .subtree import Yielding, yielding
+from .subtree import Yielding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ..kernel.files import Tree
 
     Numbers = frozenset[int]
 
@@ -50,19 +53,17 @@ def following(top: Change, below: list[Yielding], read: Callable[[str], str | No
     return changes
 
 
-def bring_into_line(tree: Tree, group: str, file: str, then: Numbers, follows: bool) -> None:
-    """Do so at once: something inside has changed its values since they were looked at."""
-    top = Change(group, parse_list(tree.read_short("%s/%s" % (group, file)) or ""), then)
-    changes = following(top, yielding(tree, group, follows), lambda name: tree.read_short("%s/%s" % (name, file)))
-    for change in changes:
-        if change.between != change.now:
-            _write(tree, change.group, file, change.between)
-    for change in reversed(changes):
-        _write(tree, change.group, file, change.then)
+def bring_into_line(group: str, file: str, then: Numbers) -> None:
+    """Take what a group is to lose from all groups below it at once: something inside has changed since it was looked at.
 
-
-def _write(tree: Tree, group: str, file: str, numbers: Numbers) -> None:
-    try:
-        tree.write("%s/%s" % (group, file), format_list(numbers) or "\n")
-    except OSError:
-        pass  # it is gone, or changes again: the write above it tells
+    group: the directory. What they are left without, they get of what the group is to have.
+    """
+    for first in (True, False):
+        for inner in cgroupfs.walk(group, leaves_first=not first):
+            if os.path.samestat(os.fstat(inner), os.stat(group)):
+                continue
+            with contextlib.suppress(OSError, InvalidInput):  # it is gone, or changes again: the write above it tells
+                now = parse_list(cgroupfs.read(file, inner))
+                wanted = now & then or then
+                if now and now != wanted:
+                    cgroupfs.write(file, format_list(now | wanted if first else wanted), inner)

@@ -102,10 +102,10 @@ def describe(host: Host, name: str) -> dict[str, Any]:
 
 
 def processes_below(host: Host, name: str) -> list[int]:
-    """The processes in a group and in all groups below it, in whichever hierarchy; those of a container are in such a group."""
+    """The processes in the groups below a group, in whichever hierarchy; those of a container are in such groups."""
     found: set[int] = set()
     for hierarchy in host.hierarchies:
-        for group in [name, *subtree.below(hierarchy.tree, name)]:
+        for group in subtree.below(hierarchy.tree, name):
             found.update(steps.pids_in(hierarchy, group))
     return sorted(found)
 

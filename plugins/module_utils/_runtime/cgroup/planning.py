@@ -20,17 +20,21 @@ import contextlib
 import os
 
 from ..errors import BulkheadError, InvalidInput
-from ..kernel import processes
+from ..kernel import cgroupfs, processes
 from ..kernel.files import Tree
 from ..plan import Plan, Step
 from ..units import format_list, parse_list
-from . import capacity, cpusets, devices, steps, subtree, usage
+from . import capacity, cpusets, devices, knobs, steps, subtree, usage
 from .bandwidth import PERIOD, QUOTA, Quotas, ratio
 from .group import Group, Setting
 from .host import SYSTEMD_V2, THREADED, Hierarchy, Host
 from .observation import Observation
 from .swap import with_memsw
 from .values import MAX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Files that take more than one write to be set.
 _WEIGHTS = ("cpu.weight", "cpu.shares", "cpu.weight.nice")
@@ -178,7 +182,7 @@ class _Planner:
             self._make_path(hierarchy, group)
         self._settings(group, new)
         if group.devices is not None:
-            self._devices(group.name, group.devices, new)
+            self._devices(group, group.devices, new)
         self._members(group, new)
         if group.frozen is not None:
             freezer = self.host.hierarchy_of("freezer")
@@ -330,6 +334,8 @@ class _Planner:
                 usage.check(group, setting, self.seen)
                 self._let_go(group, setting)
             (giving if grows else taking).append((setting.order if grows else -setting.order, step))
+            if before is not None and setting.file in knobs.IO_MAX_V1.values():
+                self._throttle_inside(group, setting)
         # A new group has no quota yet, so its period comes before it.
         taking.reverse()
         for order, taker in sorted(taking, key=lambda entry: entry[0]):
@@ -355,14 +361,14 @@ class _Planner:
             self._quotas = Quotas(hierarchy, self.seen, list(self._groups.values()))
         quotas, then = self._quotas, ratio(*self._quotas.then(group.name))
         inside = self._yielding(hierarchy, group) if quotas.takes(group.name) else []
-        lifted = {one.name for one in inside if then < ratio(*quotas.now(one.name)) and quotas.now(one.name)[0] is not None}
+        lifted = [one.name for one in inside if then < ratio(*quotas.now(one.name)) and quotas.now(one.name)[0] is not None]
         for name in lifted:
             quota = str(quotas.now(name)[0])
             self.shrinks.append((-name.count("/"), 0, steps.Fit(hierarchy.tree, "%s/%s" % (name, QUOTA), quota, "-1")))
         writes = quotas.writes(group.name, lambda: [name for name in self._below(hierarchy, group.name) if name not in lifted])
         order = next(setting.order for setting in group.settings if setting.file.name in (QUOTA, PERIOD))
         for step in self._quota_steps(group, hierarchy, writes):
-            step.clear = (lambda: _lift(hierarchy, group)) if inside else None
+            step.clear = self._clearing(hierarchy, group, _lift) if inside else None
             if quotas.comes_early(group.name):
                 self.shrinks.append((-group.depth, -order, step))
             else:
@@ -417,7 +423,7 @@ class _Planner:
         if not grows:
             step = steps.SetKnob(group, setting, held)
             if inside:
-                step.clear = lambda: cpusets.bring_into_line(hierarchy.tree, group.name, file, top.then, group.follows)
+                step.clear = self._clearing(hierarchy, group, lambda path: cpusets.bring_into_line(path, file, top.then))
             self.shrinks.append((-group.depth, -setting.order, step))
 
     def _fit_cpuset(self, change: cpusets.Change, hierarchy: Hierarchy, file: str, first: list[Step]) -> None:
@@ -440,12 +446,31 @@ class _Planner:
 
     # Groups below that give way
 
+    def _clearing(self, hierarchy: Hierarchy, group: Group, clear: Callable[[str], None]) -> Callable[[], None]:
+        """Do the same for every group below that gives way, when it is needed."""
+
+        def do() -> None:
+            for top in [group.name] if group.follows else subtree.marked_below(hierarchy.tree, group.name):
+                with contextlib.suppress(OSError):
+                    clear(hierarchy.tree.full(top))
+
+        return do
+
     def _yielding(self, hierarchy: Hierarchy, group: Group) -> list[subtree.Yielding]:
         found = subtree.yielding(hierarchy.tree, group.name, group.follows)
         return [one for one in found if one.name not in self._groups and (hierarchy.tree, one.name) not in self._removed]
 
     def _below(self, hierarchy: Hierarchy, name: str) -> list[str]:
         return [path for path in subtree.below(hierarchy.tree, name) if (hierarchy.tree, path) not in self._removed]
+
+    def _throttle_inside(self, group: Group, setting: Setting) -> None:
+        """Rates of disks hold on v1 for a group and not for those below it: the groups that it is divided into get the same."""
+        for one in self._yielding(setting.hierarchy, group):
+            format, path = setting.file.format, "%s/%s" % (one.name, setting.file.name)
+            held = format.normal(self.seen.text(setting.hierarchy, path) or "", setting.key)
+            if one.child and held != setting.kept:
+                text = format.written(setting.value, setting.key)
+                self.grows.append(steps.Fit(setting.hierarchy.tree, path, held, text, format.restored(held, setting.key)))
 
     def _let_go(self, group: Group, setting: Setting) -> None:
         """Groups below that give way are no longer exclusive when the one above them is not."""
@@ -489,7 +514,8 @@ class _Planner:
             else "the feature is not built in, or switched off at boot",
         )
 
-    def _devices(self, name: str, policy: devices.Policy, new: list[Hierarchy]) -> None:
+    def _devices(self, group: Group, policy: devices.Policy, new: list[Hierarchy]) -> None:
+        name = group.name
         hierarchy = self.host.hierarchy_of("devices")
         if hierarchy.version == 1:
             # A new group has what its parent has.
@@ -497,7 +523,18 @@ class _Planner:
             while (hierarchy.tree, place) in self._made:
                 place = place.rpartition("/")[0]
             text = self.seen.text(hierarchy, (place + "/" if place else "") + "devices.list") or ""
-            self.last += devices.steps_v1(hierarchy.tree, name, devices.read_v1(text), policy)
+            there = hierarchy not in new
+            self.last += devices.steps_v1(
+                hierarchy.tree,
+                name,
+                devices.read_v1(text),
+                policy,
+                there and bool(hierarchy.tree.directories(name)),
+                [
+                    devices.Inside(one.name, one.child, devices.read_v1(self.seen.text(hierarchy, one.name + "/devices.list") or ""))
+                    for one in (self._yielding(hierarchy, group) if there else [])
+                ],
+            )
             return
         held = None if hierarchy in new else devices.attached_policy(hierarchy.tree, name)
         if held is None or held[1] != devices.program_name(policy):
@@ -567,8 +604,9 @@ class _Planner:
             )
 
 
-def _lift(hierarchy: Hierarchy, group: Group) -> None:
-    """Lift the quotas of the groups below that give way: the group above limits them."""
-    for one in reversed(subtree.yielding(hierarchy.tree, group.name, group.follows)):
-        with contextlib.suppress(OSError):  # it is gone
-            hierarchy.tree.write("%s/%s" % (one.name, QUOTA), "-1")
+def _lift(group: str) -> None:
+    """Lift the quotas of all groups below one, whose own limits them. group: the directory."""
+    for inner in cgroupfs.walk(group):
+        if not os.path.samestat(os.fstat(inner), os.stat(group)):
+            with contextlib.suppress(OSError):  # it is gone
+                cgroupfs.write(QUOTA, "-1", inner)

@@ -10,17 +10,16 @@ import contextlib
 import errno
 import itertools
 import os
-import signal
 import time
 
 from ..errors import BulkheadError
-from ..kernel import processes
+from ..kernel import cgroupfs, processes
 from ..kernel.files import Tree
 from ..plan import MakeDirectory, Step, WriteFile
 from .group import Group, Setting
 from .host import Hierarchy
 from .knobs import BY_OPTION, KNOBS
-from .subtree import MARK, below, deepest_first
+from .subtree import MARK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -279,10 +278,10 @@ class RemoveGroup(Step):
             if error.errno != errno.EBUSY:
                 raise
             # Groups that were made in it since it was looked at go with it.
-            for name in deepest_first(tree, self.name):
-                with contextlib.suppress(OSError):
-                    tree.rmdir(name)
-            return False
+            head, _slash, name = self.name.rpartition("/")
+            with contextlib.suppress(OSError):
+                cgroupfs.remove_tree(tree.full(head), name)
+            return not tree.exists(self.name)
         return True
 
     def _settings(self) -> list[tuple[str, str]]:
@@ -494,46 +493,26 @@ class KillGroup(Step):
             hint="a group above it is frozen: thaw that first" if frozen else "",
         )
 
-    def _groups(self, hierarchy: Hierarchy) -> list[str]:
-        return [self.group, *below(hierarchy.tree, self.group)]
-
     def _inside(self) -> list[int]:
-        return [pid for group in self._groups(self.hierarchy) for pid in pids_in(self.hierarchy, group)]
+        return sorted({pid for group in cgroupfs.walk(self.target) for pid in cgroupfs.processes_of(group)})
 
-    def _signal(self, round: int) -> list[int]:
+    def _signal(self, round: int) -> bool:
         """Kill what is there now, by number: on v1 there is no other way, so the caller looks again until none is left."""
-        fast = round >= _FORKS_ON
-        if fast:  # they fork faster than they are killed: in a frozen group nobody does
-            self._freeze("FROZEN", [self.group])
-        inside = self._inside()
-        for pid in inside:
-            self._kill(pid)
-        if inside:  # on v1 what is frozen does not die before it is thawed
-            self._freeze("THAWED", self._groups(self.freezer))
-        return inside
+        if round >= _FORKS_ON:  # they fork faster than they are killed: in a frozen group nobody does
+            self._freeze(self.group, "FROZEN")
+        found = cgroupfs.kill(self.target)
+        if found or round >= _FORKS_ON:  # on v1 what is frozen does not die before it is thawed
+            self._freeze(self.group, "THAWED", whole=True)
+        return found
 
-    def _kill(self, pid: int) -> None:
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        try:
-            # The number may have gone to another process since it was read: the handle cannot.
-            where = self.hierarchy.group_of(pid)
-            if where is not None and (where + "/").startswith(self.group + "/"):
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        finally:
-            os.close(handle)
-
-    def _freeze(self, word: str, groups: list[str]) -> None:
-        tree = self.freezer.tree
-        for group in groups if self.freezer.version == 1 else ():
-            held = tree.read_short(group + "/freezer.state")
-            if held is not None and held != word:
-                with contextlib.suppress(OSError):
-                    tree.write(group + "/freezer.state", word)
+    def _freeze(self, name: str, word: str, whole: bool = False) -> None:
+        """Freeze or thaw a group on v1, or each group below it as well: what is inside may have frozen itself."""
+        for group in cgroupfs.walk(self.freezer.tree.full(name)) if self.freezer.version == 1 else ():
+            with contextlib.suppress(OSError):
+                if cgroupfs.read("freezer.state", group).strip() != word:
+                    cgroupfs.write("freezer.state", word, group)
+            if not whole:
+                break
 
     def undo(self) -> None:
         """Processes do not come back; the plan kills only after everything has been checked."""

@@ -44,7 +44,7 @@ def _inside(tree: Tree, group: str) -> list[str]:
 def deepest_first(tree: Tree, group: str) -> list[str]:
     """The groups below a group, each after those inside of it."""
     found: list[str] = []
-    todo = _inside(tree, group)
+    todo = _inside(tree, group)[::-1]
     while todo:
         path = todo.pop()
         found.append(path)
@@ -65,12 +65,20 @@ class Yielding:
 
 def yielding(tree: Tree, group: str, follows: bool = False) -> list[Yielding]:
     """Those of the groups below a group that give way, each before those inside of it. follows: whether all of them do."""
-    follows = follows or tree.marked(group, MARK)
     found = []
-    for path in reversed(_inside(tree, group)):
-        if follows:
-            found.append(Yielding(path, True))
-            found += [Yielding(inner, False) for inner in below(tree, path)]
+    for top in [group] if follows else marked_below(tree, group):
+        for child in reversed(_inside(tree, top)):
+            found += [Yielding(child, True), *(Yielding(inner, False) for inner in below(tree, child))]
+    return found
+
+
+def marked_below(tree: Tree, group: str) -> list[str]:
+    """The groups to which those below them give way, of a group and those below it; none that is inside of another."""
+    found, todo = [], [group]
+    while todo:
+        path = todo.pop()
+        if tree.marked(path, MARK):
+            found.append(path)
         else:
-            found += yielding(tree, path)
+            todo += _inside(tree, path)
     return found

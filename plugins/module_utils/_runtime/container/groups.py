@@ -54,6 +54,7 @@ def slice_of(config: dict[str, Any]) -> str:
 def desired(config: dict[str, Any], resources: dict[str, Any], host: Host) -> groups.Group:
     """The group that a container is to have. Raises InvalidInput for resources that this machine cannot give."""
     group = groups.parse_group({**resources, "name": name_of(config)}, host, "container %s" % config["name"], may_force=False)
+    group.follows = True
     for controller in _COUNTED:
         if host.has(controller):
             group.needs(controller, host, controller)

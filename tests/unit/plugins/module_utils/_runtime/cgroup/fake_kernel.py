@@ -440,6 +440,10 @@ def _devices(tree: KernelTree, group: str, name: str, text: str) -> None:
     """Only what is asked of it here: everything, or single devices with an access."""
     path = group + "/devices.list"
     lines = set(tree.get(path).splitlines())
+    if text == "a" and tree.children(group):
+        raise refuse(errno.EINVAL)
+    for child in tree.children(group) if name == "devices.deny" else ():  # propagate_exception()
+        _devices(tree, child, name, text)
     if text == "a":
         tree.put(path, "a *:* rwm" if name == "devices.allow" else "")
         return

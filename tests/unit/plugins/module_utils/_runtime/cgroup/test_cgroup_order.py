@@ -18,7 +18,8 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup imp
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.group import parse_group
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.planning import GroupPlan, plan_groups
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
-from fake_kernel import CPUS, FakeHost, cpulist, make_host
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import cgroupfs
+from fake_kernel import CPUS, DISK, FakeHost, cpulist, make_host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -231,7 +232,13 @@ def test_a_group_that_was_given_a_quota_keeps_it(v1: FakeHost) -> None:
         plans.apply(planned(v1, cpu("p", "0.5")))
 
 
-def test_what_changes_inside_between_plan_and_write_gives_way_too(v1: FakeHost) -> None:
+def test_what_changes_inside_between_plan_and_write_gives_way_too(v1: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(file: str, text: str, directory: int) -> None:
+        path = os.readlink("/proc/self/fd/%d" % directory)
+        tree = next(tree for tree in v1.trees if path.startswith(tree.path + "/"))
+        tree.write("%s/%s" % (path[len(tree.path) + 1 :], file), text)
+
+    monkeypatch.setattr(cgroupfs, "write", write)
     container(v1, cpu={"max": 1}, cpuset={"cpus": CPUS})
     the_plan = planned(v1, {"name": "p/box", "cpu": {"max": 0.5}, "cpuset": {"cpus": "0"}}, follows=("p/box",))
     v1.tree("cpu").write("p/box/payload/own/" + QUOTA, "90000")
@@ -285,3 +292,71 @@ def test_a_group_that_fights_on_is_told_of(v1: FakeHost, monkeypatch: pytest.Mon
             step.clear = lambda: None
     with pytest.raises(Exception, match=os.strerror(errno.EINVAL)):
         plans.apply(the_plan)
+
+
+def test_rates_of_disks_are_passed_on(v1: FakeHost) -> None:
+    """They hold for a group and not for those below it: what is inside of a container is given the container's."""
+    rate = {"io": {"max": [{"device": DISK, "rbps": "10M"}]}}
+    container(v1, **rate, controllers=["cpu", "cpuset"])
+    tree = v1.tree("io")
+    for name in ("p/box/payload", "p/box/supervisor", "p/box/payload/own"):
+        tree.mkdir(name)
+    found = converge(v1, {"name": "p/box", "io": {"max": [{"device": DISK, "rbps": "20M"}]}}, follows=("p/box",))
+    file = "blkio.throttle.read_bps_device"
+    assert sorted(path for path, _text in found) == sorted("%s/%s" % (name, file) for name in ("p/box", "p/box/payload", "p/box/supervisor"))
+    assert tree.get("p/box/payload/" + file) == "%s %d" % (DISK, 20 << 20)
+    converge(v1, {"name": "p/box", "io": {"max": [{"device": DISK, "rbps": "max"}]}}, follows=("p/box",))
+    assert tree.get("p/box/payload/" + file) == ""
+
+
+NULL, TTY = {"type": "c", "major": 1, "minor": 3}, {"type": "c", "major": 5, "minor": 0}
+
+
+def test_devices_are_passed_on(v1: FakeHost) -> None:
+    container(v1, devices=[NULL], controllers=["cpu", "cpuset"])
+    tree = v1.tree("devices")
+    for name in ("p/box/payload", "p/box/supervisor", "p/box/payload/own"):
+        tree.mkdir(name)
+    converge(v1, {"name": "p/box", "devices": [NULL, TTY]}, follows=("p/box",))
+    assert tree.get("p/box/payload/devices.list") == tree.get("p/box/supervisor/devices.list") == "c 1:3 rwm\nc 5:0 rwm"
+    assert tree.get("p/box/payload/own/devices.list") == "c 1:3 rwm"
+    converge(v1, {"name": "p/box", "devices": [TTY]}, follows=("p/box",))
+    assert tree.get("p/box/payload/devices.list") == "c 5:0 rwm"
+    converge(v1, {"name": "p/box", "devices": [{"type": "a"}]}, follows=("p/box",))
+    with pytest.raises(InvalidInput, match=r"it may use everything and has groups below it") as caught:
+        planned(v1, {"name": "p/box", "devices": [NULL]})
+    assert "when it is stopped" in caught.value.hint
+
+
+# Ending what runs
+
+
+def test_all_kills_of_a_plan_begin_before_the_first_is_waited_for(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["a", "b", "c/d"]
+    for name in names:
+        converge(host, {"name": name, "pids": {"max": 5}})
+        host.tree("pids").put(name + "/cgroup.procs", "4194000")
+    the_plan = planned(host, *({"name": name, "state": "absent", "force": True} for name in names))
+    events: list[tuple[str, str]] = []
+
+    def signal(kill: steps.KillGroup, number: int) -> bool:
+        events.append((kill.group, "begin" if not events or (number == 0 and (kill.group, "begin") not in events) else "look"))
+        return len(events) <= len(names)
+
+    monkeypatch.setattr(steps.KillGroup, "_signal", signal)
+    kills = [step for step in the_plan if isinstance(step, steps.KillGroup)]
+    assert [kill.group for kill in kills] == ["c/d", "a", "b"] and the_plan.steps[: len(kills)] == kills
+    for kill in kills:
+        kill.do()
+    assert [what for _name, what in events[:3]] == ["begin"] * 3
+    assert [name for name, _what in events[:3]] == [kill.group for kill in kills]
+
+
+def test_a_group_that_appears_is_removed_with_the_one_it_is_in(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    converge(host, {"name": "a", "pids": {"max": 5}})
+    the_plan = planned(host, {"name": "a", "state": "absent"})
+    tree = host.tree("pids")
+    tree.mkdir("a/late")
+    monkeypatch.setattr(cgroupfs, "remove_tree", lambda parent, name: [tree.rmdir(group) for group in ("a/late", "a")])
+    plans.apply(the_plan)
+    assert tree.groups() == []
