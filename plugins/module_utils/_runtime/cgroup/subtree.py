@@ -11,12 +11,14 @@ that only the machine's root can set; what is below it is made to fit.
 
 from __future__ import annotations
 
-import errno
+import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..kernel.files import Tree
 
+# PATH_MAX, without what the name of an interface file may take.
+_LONGEST = 4096 - 256
 MARK = "trusted.bulkhead.follows"
 
 
@@ -32,13 +34,12 @@ def below(tree: Tree, group: str) -> list[str]:
 
 
 def _inside(tree: Tree, group: str) -> list[str]:
-    """The groups right below a group, the last one first."""
-    try:
-        return [group + "/" + name if group else name for name in reversed(tree.directories(group))]
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:  # whoever runs in a container may nest groups so deep
-            return []
-        raise
+    """The groups right below a group, the last one first; none where a path to their files would be too long.
+
+    Whoever runs in a container may nest groups so deep. What must reach them goes by descriptor (cgroupfs.walk()).
+    """
+    found = [group + "/" + name if group else name for name in reversed(tree.directories(group))]
+    return [path for path in found if len(os.fsencode(path)) < _LONGEST]
 
 
 def deepest_first(tree: Tree, group: str) -> list[str]:
