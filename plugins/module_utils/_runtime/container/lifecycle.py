@@ -18,7 +18,7 @@ from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, classes, config, groups, locks, state, steps, units
+from . import base, classes, config, groups, locks, state, steps, territory, units
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
@@ -140,6 +140,7 @@ class Lifecycle:
         self.host = Host.observe()
         self.call = steps.Call(self.paths, self.host)
         self.classes = classes.Classes()
+        self.territory = territory.Territory(self.paths)
         self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
         self._log_sizes: dict[str, int] = {}  # before they were
         self._fingerprint = ""
@@ -157,6 +158,8 @@ class Lifecycle:
             container = Container(name, wanted, None, {}, wait)
         else:
             settings = config.parse(options, self.paths.log, self.host.systemd)
+            if wanted not in ("absent", "stopped"):
+                self._settle(settings)
             resources = settings.pop("resources")
             if wait and settings["restart_policy"]["name"] not in ("no", "on-failure"):
                 raise InvalidInput("container %s: with restart_policy %s there is no end to wait for" % (name, settings["restart_policy"]["name"]))
@@ -165,6 +168,14 @@ class Lifecycle:
         if wanted in ("started", "paused") and container.config is None and state.read(self.paths.state(name)) is None:
             raise InvalidInput("container %s: command is required to make it" % name)
         return container
+
+    def _settle(self, settings: dict[str, Any]) -> None:
+        """Look what is behind the paths of the machine; what is to be ended may have lost some, or have put links there."""
+        try:
+            territory.settle(settings, self.territory)
+        except InvalidInput as error:
+            error.problem = "container %s: %s" % (settings["name"], error.problem)
+            raise
 
     def _find_group(self, container: Container) -> None:
         if container.config is not None:
