@@ -142,7 +142,6 @@ class Lifecycle:
         self.classes = classes.Classes()
         self.territory = territory.Territory(self.paths)
         self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
-        self._log_sizes: dict[str, int] = {}  # before they were
         self._fingerprint = ""
         self.persist: bool | None = True
         self.replaying = False
@@ -518,7 +517,6 @@ class Lifecycle:
             for step in plan.steps:
                 if isinstance(step, steps.Start):
                     self.made[step.name] = step.spec["record"]["created"]
-                    self._log_sizes[step.name] = step.log_size
                 elif isinstance(step, units.StartUnits):
                     self.made.update((name, (state.read(self.paths.state(name)) or {}).get("created", "")) for name in step.containers)
 
@@ -580,16 +578,18 @@ class Lifecycle:
             if rdt is not None:
                 report["rdt"] = rdt
             if container.wait and container.name in self.made:
-                report["output"] = output_of(container.seen, _OUTPUT, self._log_sizes.get(container.name, 0))
+                report["output"] = output_of(container.seen, _OUTPUT, True)
             found.append(report)
         return found
 
 
-def output_of(seen: Seen, most: int, since: int = 0) -> str:
-    """The last bytes that a container wrote: of its log, or of what the journal has of its last run."""
+def output_of(seen: Seen, most: int, of_the_run: bool = False) -> str:
+    """The last bytes that a container wrote: of its log, or of what the journal has of its last run. of_the_run: no more than its last run wrote."""
     record = seen.record or {}
     path = ((record.get("config") or {}).get("log") or {}).get("path") or ""
-    return units.output(seen.name, str(record.get("invocation") or ""), most) if path == "journal" else tail(path, most, since)
+    if path == "journal":
+        return units.output(seen.name, str(record.get("invocation") or ""), most)
+    return tail(path, min(most, int(record.get("log_written", most))) if of_the_run else most)
 
 
 def describe(seen: Seen) -> dict[str, Any]:

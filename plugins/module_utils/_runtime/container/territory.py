@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 
 from .. import desired
-from ..cgroup.units import PERSISTENT, RUNTIME
 from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..kernel.mounts import mounts
-from . import sources, state, units
+from . import log, sources, state
 from .mounts import RDONLY, attributes_of
 from .paths import Paths
 from .sources import Place, Source
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _KIND = "container_run"
+_NULL = os.makedev(1, 3)
 
 
 def writable_by(config: dict[str, Any]) -> list[str]:
@@ -71,10 +72,10 @@ class Territory:
         for name in os.listdir(self.paths.states) if os.path.isdir(self.paths.states) else []:
             for path in writable_by((state.read(self.paths.state(name)) or {}).get("config") or {}):
                 yield "container " + name, path
-        for name in units.names(self.paths):
-            for root in (PERSISTENT, RUNTIME):
-                for path in writable_by(_config(read_text(units.spec_path(name, root, self.paths)))):
-                    yield "container " + name, path
+        for directory in self.paths.unit_specs:
+            for name in os.listdir(directory) if os.path.isdir(directory) else []:
+                for path in writable_by(_config(read_text(directory + "/" + name))):
+                    yield "container " + name.replace(".json", ""), path
         for name, options in desired.read(_KIND).items():
             for path in _asked_for(options):
                 yield "container " + name, path
@@ -149,7 +150,8 @@ def settle(settings: dict[str, Any], territory: Territory, may_miss: bool = Fals
             mount["source"] = real(mount["source"], "volume %s:%s" % (mount["source"], mount["destination"]), may_miss)
     directory, slash, file = settings["log"]["path"].rpartition("/")
     if slash:
-        settings["log"]["path"] = real(directory or "/", "log.path", True).rstrip("/") + "/" + file
+        settings["log"]["path"] = path = real(directory or "/", "log.path", True).rstrip("/") + "/" + file
+        log.kind_of(path)
     if found:
         territory.judge(settings, found)
     territory.asked.append(settings)
@@ -161,3 +163,27 @@ def _real_root(path: str) -> str:
     if os.path.exists(path) and not os.path.isdir(path):
         raise InvalidInput("rootfs: %s is not a directory" % path)
     return path
+
+
+def prepare_log(config: dict[str, Any], territory: Territory) -> list[int]:
+    """Have a container's log in place before it is started; returns what it is where it is no regular file, for the supervisor to insist on.
+
+    A device must be root's: a container with CAP_MKNOD could have made one, to have the supervisor write to it.
+    """
+    path = config["log"]["path"]
+    if not path.startswith("/"):
+        return []
+    kind = log.kind_of(path)
+    if kind and stat.S_ISCHR(kind[0]) and kind[1] != _NULL:
+        directory = log.open_directory(os.path.dirname(path))
+        try:
+            place = sources.place_of(directory, os.path.dirname(path), mounts())
+        finally:
+            os.close(directory)
+        for who, where, held in [*places_of(("this container", path) for path in writable_by(config)), *territory.places()]:
+            if place.is_within(held):
+                raise BulkheadError(
+                    "the log %s is a device, and %s, which can write to %s, may have made it" % (path, who, where), target=path, hint="name a file in log.path"
+                )
+    log.prepare(path, config["log"]["max_size"], config["log"]["max_files"], kind)
+    return kind
