@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -112,17 +113,26 @@ def _swap(directory, stop):
             libc.renameat2(-100, one, -100, other, 2)  # RENAME_EXCHANGE
 
 
+@contextlib.contextmanager
+def swapping(directory):
+    """Meanwhile, directory/a and directory/b change places all the time."""
+    stop = multiprocessing.Event()
+    process = multiprocessing.Process(target=_swap, args=(directory, stop))
+    process.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        process.join()
+
+
 @pytest.fixture
 def swapper(rootfs, outside):
     """rootfs/a is a directory and, every other microsecond, a link out of the root."""
     (rootfs / "a").mkdir()
     (rootfs / "b").symlink_to("../" * 20 + str(outside).lstrip("/"))
-    stop = multiprocessing.Event()
-    process = multiprocessing.Process(target=_swap, args=(rootfs, stop))
-    process.start()
-    yield rootfs
-    stop.set()
-    process.join()
+    with swapping(rootfs):
+        yield rootfs
 
 
 def test_destination_that_changes(swapper, outside):

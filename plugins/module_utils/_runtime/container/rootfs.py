@@ -53,9 +53,10 @@ def _forget_unsynced(work: str) -> None:
 
     The record of a container does not outlive the boot, and layers without a record are never used for a job.
     """
-    for path in (work + "/work/incompat/volatile", work + "/work/incompat"):
+    mark = work + "/work/incompat/volatile"
+    for remove, path in ((os.unlink, mark + "/dirty"), (os.rmdir, mark), (os.rmdir, work + "/work/incompat")):
         try:
-            os.rmdir(path)
+            remove(path)
         except FileNotFoundError:
             pass
 

@@ -144,24 +144,25 @@ def settle(settings: dict[str, Any], territory: Territory, may_miss: bool = Fals
         return source.path
 
     if settings["rootfs"] != "host":
-        settings["rootfs"] = _real_root(real(settings["rootfs"], "rootfs", may_miss))
+        settings["rootfs"] = root = _directory(real(settings["rootfs"], "rootfs", may_miss), "rootfs")
+        if root == "/":
+            raise InvalidInput("rootfs: the machine's own root cannot be a container's", hint="use rootfs: host for a private view of it")
     for mount in settings["mounts"]:
         if mount["type"] == "bind":
             mount["source"] = real(mount["source"], "volume %s:%s" % (mount["source"], mount["destination"]), may_miss)
     directory, slash, file = settings["log"]["path"].rpartition("/")
     if slash:
-        settings["log"]["path"] = path = real(directory or "/", "log.path", True).rstrip("/") + "/" + file
+        directory = _directory(real(directory or "/", "log.path", True), "log.path")
+        settings["log"]["path"] = path = directory.rstrip("/") + "/" + file
         log.kind_of(path)
     if found:
         territory.judge(settings, found)
     territory.asked.append(settings)
 
 
-def _real_root(path: str) -> str:
-    if path == "/":
-        raise InvalidInput("rootfs: the machine's own root cannot be a container's", hint="use rootfs: host for a private view of it")
+def _directory(path: str, what: str) -> str:
     if os.path.exists(path) and not os.path.isdir(path):
-        raise InvalidInput("rootfs: %s is not a directory" % path)
+        raise InvalidInput("%s: %s is not a directory" % (what, path), target=path)
     return path
 
 
