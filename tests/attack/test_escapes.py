@@ -104,20 +104,20 @@ def test_databases_of_the_container(node, rootfs, outside, tmp_path):
             node.run("passwd", "id", rootfs=str(rootfs), volumes=USR, user="evil")
 
 
-def _swap(directory, stop):
+def _swap(directory, stop, names):
     """Exchange a directory and a link, as fast as the kernel can."""
     libc = ctypes.CDLL(None)
-    one, other = (os.fsencode(str(directory / name)) for name in ("a", "b"))
+    one, other = (os.fsencode(str(directory / name)) for name in names)
     while not stop.is_set():
         for _turn in range(1000):
             libc.renameat2(-100, one, -100, other, 2)  # RENAME_EXCHANGE
 
 
 @contextlib.contextmanager
-def swapping(directory):
-    """Meanwhile, directory/a and directory/b change places all the time."""
+def swapping(directory, names=("a", "b")):
+    """Meanwhile, two things in a directory change places all the time."""
     stop = multiprocessing.Event()
-    process = multiprocessing.Process(target=_swap, args=(directory, stop))
+    process = multiprocessing.Process(target=_swap, args=(directory, stop, names))
     process.start()
     try:
         yield
