@@ -88,8 +88,8 @@ volumes:
     - The destination is made when it is missing. It is resolved inside the root file system, whatever links there are in it.
     - The source is resolved once, when the task runs, to the real path behind it. Pointing a link elsewhere is a change. A symbolic link on the way is
       followed only where root alone can have made it, or where a user's own link leads to what belongs to that user. It is refused where a container of this
-      machine can write (a volume without V(ro), a directory as O(rootfs), private files). Every later start, also by the restart policy or at boot, follows no
-      link at all.
+      machine can write (a volume without V(ro), a directory as O(rootfs), private files). Of a container that was removed it is
+      not known any more where it could write. Every later start, also by the restart policy or at boot, follows no link at all.
   type: list
   elements: str
 tmpfs:

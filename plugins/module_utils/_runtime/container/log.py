@@ -4,9 +4,10 @@
 
 """A container's log file: what the container wrote, byte for byte, never larger than agreed.
 
-A log may lie where the container itself can write. So its directory is opened once, through no link, and held; everything
-in it is opened, put aside and removed by name in that directory, following no link. Only a regular file is ever put aside.
-A device or a fifo is written to as it is, if it was there when the container was started and no container can have made it.
+A log may lie where the container itself can write. So its directory is opened once, through no
+link, and held; everything in it is opened, put aside and removed by name in that directory,
+following no link. Only a regular file is ever put aside. A device or a fifo is written to as it is,
+if it was there when the container was started and no container can have made it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def _kind_of(status: os.stat_result) -> list[int]:
 
 
 def kind_of(path: str) -> list[int]:
-    """The same of a log's path; empty where there is nothing yet. Raises InvalidInput for what can be no log."""
+    """The same of a log's path; empty where there is nothing yet. Raises InvalidInput for what can
+    be no log."""
     try:
         kind = _kind_of(os.lstat(path))
     except OSError:
@@ -53,7 +55,11 @@ def kind_of(path: str) -> list[int]:
 
 def _refused(path: str, kind: list[int]) -> InvalidInput:
     hint = "remove it, if it is nobody's of yours" if kind[0] in (*_SPECIAL, stat.S_IFLNK) else "name a file in log.path"
-    return InvalidInput("the log %s is not a file but %s" % (path, _KINDS.get(kind[0], "something else")), target=path, hint=hint)
+    return InvalidInput(
+        "the log %s is not a file but %s" % (path, _KINDS.get(kind[0], "something else")),
+        target=path,
+        hint=hint,
+    )
 
 
 def _make_directories(path: str) -> None:
@@ -73,7 +79,8 @@ def _make_directories(path: str) -> None:
 
 
 def open_directory(path: str, make: bool = False) -> int:
-    """A descriptor (O_PATH) of the directory of a log, opened through no link; made where it is missing, if that is said."""
+    """A descriptor (O_PATH) of the directory of a log, opened through no link; made where it is
+    missing, if that is said."""
     try:
         fd = open_real(path)
     except BulkheadError as error:
@@ -86,15 +93,20 @@ def open_directory(path: str, make: bool = False) -> int:
         fd = open_real(path)
     if not stat.S_ISDIR(os.fstat(fd).st_mode):
         os.close(fd)
-        raise BulkheadError("the log's directory %s is not a directory" % path, target=path, hint="name another file in log.path")
+        raise BulkheadError(
+            "the log's directory %s is not a directory" % path,
+            target=path,
+            hint="name another file in log.path",
+        )
     return fd
 
 
 class Log:
-    """A file that is appended to and put aside as FILE.1, FILE.2, ... when it is full; the oldest one is removed.
+    """A file that is appended to and put aside as FILE.1, FILE.2, ... when it is full; the oldest
+    one is removed.
 
-    What cannot be written (a full disk, a fifo that nobody reads) is lost: the container is never made to wait for its log.
-    written: how many bytes went to the log since this object was made.
+    What cannot be written (a full disk, a fifo that nobody reads) is lost: the container is never
+    made to wait for its log. written: how many bytes went to the log since this object was made.
     """
 
     def __init__(self, path: str, largest: int, files: int, special: list[int] | None = None) -> None:
@@ -122,7 +134,8 @@ class Log:
         return os.path.basename(self.path)
 
     def open(self) -> None:
-        """Open what is there, before anything is started. Raises BulkheadError where the log cannot be written.
+        """Open what is there, before anything is started. Raises BulkheadError where the log cannot
+        be written.
 
         A file that is missing is made when there is something to write.
         """
@@ -158,7 +171,8 @@ class Log:
             if not kind and status.st_nlink > 1:
                 self._put_aside()  # it is somebody else's file, too, by another name
                 return -1
-            # A fifo is opened for reading too: it needs no reader then, and nobody's going away makes it fail.
+            # A fifo is opened for reading too: it needs no reader then, and nobody's going away
+            # makes it fail.
             mode = os.O_RDWR if stat.S_ISFIFO(status.st_mode) else os.O_WRONLY
             return os.open("/proc/self/fd/%d" % seen, mode | _FLAGS & ~os.O_NOFOLLOW)
         finally:
@@ -191,7 +205,8 @@ class Log:
                 self._take(self._create())
 
     def _put_aside(self) -> None:
-        """Every file of the log gets the next number, the last one goes; so do those beyond it, of a time when there were to be more."""
+        """Every file of the log gets the next number, the last one goes; so do those beyond it, of
+        a time when there were to be more."""
         at = self._directory
         numbered = [self._name] + ["%s.%d" % (self._name, number) for number in range(1, self.files)]
         for older, newer in zip(numbered[-2::-1], numbered[:0:-1]):
@@ -233,7 +248,8 @@ class Log:
 
 
 def prepare(path: str, largest: int, files: int, special: list[int]) -> None:
-    """Make a log's directory and file where they are missing, and see that it can be written; before anything is started."""
+    """Make a log's directory and file where they are missing, and see that it can be written;
+    before anything is started."""
     os.close(open_directory(os.path.dirname(path), make=True))
     log = Log(path, largest, files, special)
     log.open()
@@ -241,7 +257,8 @@ def prepare(path: str, largest: int, files: int, special: list[int]) -> None:
 
 
 def _open_regular(directory: int, name: str) -> int:
-    """A descriptor to read one file of a log; -1 where there is none, or another thing: a device may act on being opened."""
+    """A descriptor to read one file of a log; -1 where there is none, or another thing: a device
+    may act on being opened."""
     try:
         seen = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except OSError:

@@ -4,10 +4,11 @@
 
 """Paths of the machine that are opened for a container: sources of volumes, root directories, logs.
 
-Whoever can write to a directory can put a symbolic link there, and the machine's root would follow it to wherever it
-leads. So such a path is resolved once, when options are read: component by component, each opened by descriptor and held
-until the end. A link is followed only where root alone could have made it (territory.py adds: and no container). What is
-kept is the real path, and that one is opened through no link at all (open_real()), at every start.
+Whoever can write to a directory can put a symbolic link there, and the machine's root would follow
+it to wherever it leads. So such a path is resolved once, when options are read: component by
+component, each opened by descriptor and held until the end. A link is followed only where root
+alone could have made it (territory.py adds: and no container). What is kept is the real path, and
+that one is opened through no link at all (open_real()), at every start.
 """
 
 from __future__ import annotations
@@ -81,7 +82,11 @@ def place_of(fd: int, path: str, mounted: list[Mount]) -> Place:
         if mount.id == number and (path + "/").startswith(mount.path.rstrip("/") + "/"):
             rest = path[len(mount.path.rstrip("/")) :].strip("/")
             return Place(mount.device, _join(mount.root, rest).rstrip("/") or "/", mount.fstype)
-    raise BulkheadError("on which file system %s lies could not be told" % path, target=path, hint="it was mounted or moved meanwhile: try again")
+    raise BulkheadError(
+        "on which file system %s lies could not be told" % path,
+        target=path,
+        hint="it was mounted or moved meanwhile: try again",
+    )
 
 
 def _is_roots(uid: int) -> bool:
@@ -89,7 +94,8 @@ def _is_roots(uid: int) -> bool:
 
 
 def _owner_who_may(directory: os.stat_result, link: os.stat_result) -> int | None:
-    """The user whose link this is if it is not root's: None for root's, -1 where anybody may have put it there."""
+    """The user whose link this is if it is not root's: None for root's, -1 where anybody may have
+    put it there."""
     others_write = directory.st_mode & 0o002 or (directory.st_mode & 0o020 and directory.st_gid)
     if _is_roots(directory.st_uid) and (not others_write or (directory.st_mode & stat.S_ISVTX and _is_roots(link.st_uid))):
         return None
@@ -99,7 +105,8 @@ def _owner_who_may(directory: os.stat_result, link: os.stat_result) -> int | Non
 
 
 class _Walk:
-    """The way from the root along a path. opened: a descriptor of each real directory on it, the one it is at last."""
+    """The way from the root along a path. opened: a descriptor of each real directory on it, the
+    one it is at last."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -181,14 +188,20 @@ class _Walk:
             self.owners.append((link, owner))
         self.links.append(link)
         if len(self.links) > _MOST_LINKS:
-            raise InvalidInput("%s: more than %d symbolic links lead on from one to the next" % (self.what, _MOST_LINKS), target=link.path)
+            raise InvalidInput(
+                "%s: more than %d symbolic links lead on from one to the next" % (self.what, _MOST_LINKS),
+                target=link.path,
+            )
 
     def judge_owners(self) -> None:
         """A user's link may lead to what is that user's own, and nowhere else."""
         reached = os.fstat(self.opened[-1]).st_uid
         for link, owner in self.owners:
             if reached != owner:
-                raise link.refused(self.what, "user %d, whose it is, could have it lead to what belongs to user %d" % (owner, reached))
+                raise link.refused(
+                    self.what,
+                    "user %d, whose it is, could have it lead to what belongs to user %d" % (owner, reached),
+                )
 
 
 def _parts(path: str) -> list[str]:
@@ -196,9 +209,11 @@ def _parts(path: str) -> list[str]:
 
 
 def resolve(path: str, what: str, may_miss: bool = False) -> Source:
-    """The real path behind an absolute path; raises Missing where there is nothing, InvalidInput for a link that is not to be trusted.
+    """The real path behind an absolute path; raises Missing where there is nothing, InvalidInput
+    for a link that is not to be trusted.
 
-    what: the option and what was asked, for the error. may_miss: what is not there yet is to be made, and stays in the path as it is.
+    what: the option and what was asked, for the error. may_miss: what is not there yet is to be
+    made, and stays in the path as it is.
     """
     walk = _Walk(what)
     try:
@@ -214,11 +229,15 @@ def resolve(path: str, what: str, may_miss: bool = False) -> Source:
 
 
 def _missing(what: str, path: str, real: str) -> Missing:
-    return Missing("%s: %s is not there%s" % (what, path, "" if real == path else ": it leads to " + real), target=path)
+    return Missing(
+        "%s: %s is not there%s" % (what, path, "" if real == path else ": it leads to " + real),
+        target=path,
+    )
 
 
 def open_real(path: str) -> int:
-    """A descriptor (O_PATH) of a path that was resolved when it was asked for, opened through no link.
+    """A descriptor (O_PATH) of a path that was resolved when it was asked for, opened through no
+    link.
 
     Raises BulkheadError that tells what is there now instead.
     """
@@ -235,7 +254,12 @@ def open_real(path: str) -> int:
 def _changed(path: str, error: OSError) -> BulkheadError:
     """What became of a path since it was resolved."""
     if error.errno == errno.ENOENT:
-        return BulkheadError("%s is not there" % path, target=path, errno=errno.ENOENT, hint="make it, or mount what holds it")
+        return BulkheadError(
+            "%s is not there" % path,
+            target=path,
+            errno=errno.ENOENT,
+            hint="make it, or mount what holds it",
+        )
     at = ""
     for part in _parts(path) if error.errno == errno.ELOOP else []:
         at += "/" + part

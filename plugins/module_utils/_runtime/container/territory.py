@@ -4,10 +4,11 @@
 
 """Where the containers of this node can write, and the judgement over links that lie there.
 
-A container runs as the machine's root unless it was told otherwise, so the owner of a link does not tell who made it. What
-tells is where it lies: in the source of a volume that some container can write to, in a root directory of one, or in the
-private files. Whoever is known counts: those with a record, those that a unit starts, those that are kept for the boot,
-and the container that is asked for.
+A container runs as the machine's root unless it was told otherwise, so the owner of a link does not
+tell who made it. What tells is where it lies: in the source of a volume that some container can
+write to, in a root directory of one, or in the private files. Whoever is known counts: those with a
+record, those that a unit starts, those that are kept for the boot, and the container that is asked
+for.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def _asked_for(options: dict[str, Any]) -> list[str]:
 
 
 class Territory:
-    """What the containers of a node can write to; read from the node when the first link is to be judged."""
+    """What the containers of a node can write to; read from the node when the first link is to be
+    judged."""
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
@@ -87,7 +89,8 @@ class Territory:
         return self._places
 
     def judge(self, settings: dict[str, Any], found: list[tuple[str, Source]]) -> None:
-        """Refuse a link that a container may have made: one that is there, one of the same call, or the very one that is asked for."""
+        """Refuse a link that a container may have made: one that is there, one of the same call, or
+        the very one that is asked for."""
         mine = [("container " + config["name"], path) for config in [*self.asked, settings] for path in writable_by(config)]
         places = [*places_of(mine), *self.places()]
         for what, source in found:
@@ -107,7 +110,8 @@ def _config(text: str | None) -> dict[str, Any]:
 
 
 def places_of(holders: Iterable[tuple[str, str]]) -> list[tuple[str, str, Place]]:
-    """Where these directories lie on their file systems, and what is mounted below them; those that are not there are left out.
+    """Where these directories lie on their file systems, and what is mounted below them; those that
+    are not there are left out.
 
     Who can write to the whole of the machine needs no link, so that one is left out, too.
     """
@@ -132,8 +136,9 @@ def places_of(holders: Iterable[tuple[str, str]]) -> list[tuple[str, str, Place]
 def settle(settings: dict[str, Any], territory: Territory, may_miss: bool = False) -> None:
     """Replace every path of the machine in a container's configuration by the real path behind it.
 
-    Raises Missing for a source that is not there, unless that is right (may_miss), and InvalidInput for a link that was not
-    certainly made by root. The directory of a log may always be missing: it is made.
+    Raises Missing for a source that is not there, unless that is right (may_miss), and InvalidInput
+    for a link that was not certainly made by root. The directory of a log may always be missing: it
+    is made.
     """
     found: list[tuple[str, Source]] = []
 
@@ -146,7 +151,10 @@ def settle(settings: dict[str, Any], territory: Territory, may_miss: bool = Fals
     if settings["rootfs"] != "host":
         settings["rootfs"] = root = _directory(real(settings["rootfs"], "rootfs", may_miss), "rootfs")
         if root == "/":
-            raise InvalidInput("rootfs: the machine's own root cannot be a container's", hint="use rootfs: host for a private view of it")
+            raise InvalidInput(
+                "rootfs: the machine's own root cannot be a container's",
+                hint="use rootfs: host for a private view of it",
+            )
     for mount in settings["mounts"]:
         if mount["type"] == "bind":
             mount["source"] = real(mount["source"], "volume %s:%s" % (mount["source"], mount["destination"]), may_miss)
@@ -167,9 +175,11 @@ def _directory(path: str, what: str) -> str:
 
 
 def prepare_log(config: dict[str, Any], territory: Territory) -> list[int]:
-    """Have a container's log in place before it is started; returns what it is where it is no regular file, for the supervisor to insist on.
+    """Have a container's log in place before it is started; returns what it is where it is no
+    regular file, for the supervisor to insist on.
 
-    A device must be root's: a container with CAP_MKNOD could have made one, to have the supervisor write to it.
+    A device must be root's: a container with CAP_MKNOD could have made one, to have the supervisor
+    write to it.
     """
     path = config["log"]["path"]
     if not path.startswith("/"):
@@ -181,10 +191,15 @@ def prepare_log(config: dict[str, Any], territory: Territory) -> list[int]:
             place = sources.place_of(directory, os.path.dirname(path), mounts())
         finally:
             os.close(directory)
-        for who, where, held in [*places_of(("this container", path) for path in writable_by(config)), *territory.places()]:
+        for who, where, held in [
+            *places_of(("this container", path) for path in writable_by(config)),
+            *territory.places(),
+        ]:
             if place.is_within(held):
                 raise BulkheadError(
-                    "the log %s is a device, and %s, which can write to %s, may have made it" % (path, who, where), target=path, hint="name a file in log.path"
+                    "the log %s is a device, and %s, which can write to %s, may have made it" % (path, who, where),
+                    target=path,
+                    hint="name a file in log.path",
                 )
     log.prepare(path, config["log"]["max_size"], config["log"]["max_files"], kind)
     return kind
