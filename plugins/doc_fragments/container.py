@@ -25,7 +25,7 @@ state:
   default: started
 rootfs:
   description:
-    - The root file system. Either the absolute path of a directory, used as it is, or V(host).
+    - The root file system. Either the absolute path of a directory, used as it is, or V(host). Links on the way to it are followed as for O(volumes).
     - V(host) composes a private root from the machine's own, so that no image is needed. The machine's C(/usr) (and C(/bin), C(/sbin), C(/lib*) where these are
       directories of their own) appears as a private view that can be written to, and what is written is seen by this container only.
     - With V(host), C(/etc) is a copy from the time of the start. It holds what an unprivileged user of the machine can read, and nothing else. Password hashes
@@ -86,6 +86,10 @@ volumes:
       source come
       along, and V(ro) holds for them too.
     - The destination is made when it is missing. It is resolved inside the root file system, whatever links there are in it.
+    - The source is resolved once, when the task runs, to the real path behind it. Pointing a link elsewhere is a change. A symbolic link on the way is
+      followed only where root alone can have made it, or where a user's own link leads to what belongs to that user. It is refused where a container of this
+      machine can write (a volume without V(ro), a directory as O(rootfs), private files). Of a container that was removed it is
+      not known any more where it could write. Every later start, also by the restart policy or at boot, follows no link at all.
   type: list
   elements: str
 tmpfs:
@@ -227,11 +231,16 @@ log:
   type: dict
   suboptions:
     path:
-      description: >-
-        The file; V(none) for nowhere. By default the container's name with C(.log) in C(/var/log/bulkhead), or with systemd as O(supervisor) the journal.
+      description:
+        - The file; V(none) for nowhere. By default the container's name with C(.log) in C(/var/log/bulkhead), or with systemd as O(supervisor) the journal.
+        - It is made, with its directory, for root alone. Links on the way to it are followed as for O(volumes), and the file itself must not be a link. The
+          directory is held while the container is supervised, so that nothing is written elsewhere when it is moved.
+        - A character device, a terminal or a fifo is written to as it is and never put aside; what a fifo cannot hold is lost. Anything else that is no file is
+          refused, and so is a device where a container can write, as it may have made it.
+        - A file that has a second name (a hard link) is put aside, and not written to.
       type: str
     max_size:
-      description: How large the file may become. Then it is put aside with a number.
+      description: How large the file may become. Then it is put aside with a number. What cannot be written, as on a full disk, is lost.
       type: raw
       default: 16M
     max_files:

@@ -26,7 +26,7 @@ options:
     description: A process id of the machine; the container in which it runs.
     type: int
   log_bytes:
-    description: How much of the end of the log to return.
+    description: How much of the end of the log to return, from all its files.
     type: int
     default: 0
 seealso:

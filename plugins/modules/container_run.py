@@ -171,7 +171,7 @@ containers:
       returned: when it exists
       sample: /var/log/bulkhead/web.log
     output:
-      description: What this run wrote, the last 64 KiB of it.
+      description: What this run wrote, the last 64 KiB of it, from all files of its log; empty where the log is no file.
       type: str
       returned: with O(wait=true)
       sample: done

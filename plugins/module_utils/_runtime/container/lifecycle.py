@@ -18,7 +18,7 @@ from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, classes, config, groups, locks, state, steps, units
+from . import base, classes, config, groups, locks, state, steps, territory, units
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
@@ -140,8 +140,8 @@ class Lifecycle:
         self.host = Host.observe()
         self.call = steps.Call(self.paths, self.host)
         self.classes = classes.Classes()
+        self.territory = territory.Territory(self.paths)
         self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
-        self._log_sizes: dict[str, int] = {}  # before they were
         self._fingerprint = ""
         self.persist: bool | None = True
         self.replaying = False
@@ -157,6 +157,8 @@ class Lifecycle:
             container = Container(name, wanted, None, {}, wait)
         else:
             settings = config.parse(options, self.paths.log, self.host.systemd)
+            if wanted not in ("absent", "stopped"):
+                self._settle(settings)
             resources = settings.pop("resources")
             if wait and settings["restart_policy"]["name"] not in ("no", "on-failure"):
                 raise InvalidInput("container %s: with restart_policy %s there is no end to wait for" % (name, settings["restart_policy"]["name"]))
@@ -165,6 +167,14 @@ class Lifecycle:
         if wanted in ("started", "paused") and container.config is None and state.read(self.paths.state(name)) is None:
             raise InvalidInput("container %s: command is required to make it" % name)
         return container
+
+    def _settle(self, settings: dict[str, Any]) -> None:
+        """Look what is behind the paths of the machine; what is to be ended may have lost some, or have put links there."""
+        try:
+            territory.settle(settings, self.territory)
+        except InvalidInput as error:
+            error.problem = "container %s: %s" % (settings["name"], error.problem)
+            raise
 
     def _find_group(self, container: Container) -> None:
         if container.config is not None:
@@ -507,7 +517,6 @@ class Lifecycle:
             for step in plan.steps:
                 if isinstance(step, steps.Start):
                     self.made[step.name] = step.spec["record"]["created"]
-                    self._log_sizes[step.name] = step.log_size
                 elif isinstance(step, units.StartUnits):
                     self.made.update((name, (state.read(self.paths.state(name)) or {}).get("created", "")) for name in step.containers)
 
@@ -569,16 +578,18 @@ class Lifecycle:
             if rdt is not None:
                 report["rdt"] = rdt
             if container.wait and container.name in self.made:
-                report["output"] = output_of(container.seen, _OUTPUT, self._log_sizes.get(container.name, 0))
+                report["output"] = output_of(container.seen, _OUTPUT, True)
             found.append(report)
         return found
 
 
-def output_of(seen: Seen, most: int, since: int = 0) -> str:
-    """The last bytes that a container wrote: of its log, or of what the journal has of its last run."""
+def output_of(seen: Seen, most: int, of_the_run: bool = False) -> str:
+    """The last bytes that a container wrote: of its log, or of what the journal has of its last run. of_the_run: no more than its last run wrote."""
     record = seen.record or {}
     path = ((record.get("config") or {}).get("log") or {}).get("path") or ""
-    return units.output(seen.name, str(record.get("invocation") or ""), most) if path == "journal" else tail(path, most, since)
+    if path == "journal":
+        return units.output(seen.name, str(record.get("invocation") or ""), most)
+    return tail(path, min(most, int(record.get("log_written", most))) if of_the_run else most)
 
 
 def describe(seen: Seen) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import Tree, read_text
 from ..plan import apply
-from . import base, classes, groups, helper, launch, monitor, process, state
+from . import base, classes, groups, helper, launch, monitor, process, state, territory
 from .log import Log
 from .paths import Paths
 from .payload import PAYLOAD, SUPERVISOR
@@ -60,6 +60,12 @@ def tell_systemd(text: str) -> None:
 class Journal:
     """Where the container's output goes when no file was asked for: this process's own, which systemd has tied to the journal."""
 
+    path = JOURNAL
+    written = 0
+
+    def open(self) -> None:
+        """It is open."""
+
     def write(self, data: bytes) -> None:
         try:
             while data:
@@ -78,7 +84,9 @@ class Watched(monitor.Watched):
         super().__init__({**spec, "config": {**spec["config"], "log": {**spec["config"]["log"], "path": ""}}})
         self.spec = spec
         log = spec["config"]["log"]
-        self.log: Sink = Journal() if log["path"] == JOURNAL else Log(log["path"], log["max_size"], log["max_files"]) if log["path"] else None
+        self.log: Sink = Journal() if log["path"] == JOURNAL else None
+        if log["path"] and log["path"] != JOURNAL:
+            self.log = Log(log["path"], log["max_size"], log["max_files"], spec["log_special"])
 
     def again(self) -> bool:
         return False
@@ -210,7 +218,7 @@ def _record(config: dict[str, Any], paths: Paths) -> dict[str, Any]:
     record = state.read(directory)
     if record is None or record.get("damaged") or record.get("config") != config:
         record = {"ociVersion": state.OCI_VERSION, "id": config["name"], "annotations": {}, "created": state.now(), "config": config}
-    for key in ("error", "exit", "finished", "creator"):
+    for key in ("error", "exit", "finished", "creator", "log_written"):
         record.pop(key, None)
     own = config["rootfs"] == "host"
     record.update(
@@ -247,9 +255,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
     own = config["rootfs"] == "host"
     if own and not os.path.isdir(paths.own(config["name"]) + "/upper"):
         raise BulkheadError("the container's private files are gone", target=paths.own(config["name"]), hint="make the container again, with container_run")
-    log = config["log"]["path"]
-    if log and log != JOURNAL:
-        os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
+    special = territory.prepare_log(config, territory.Territory(paths))
     freezer = host.hierarchy_of("freezer")
     frozen = ("cgroup.freeze", b"0") if freezer.version == 2 else ("freezer.state", b"THAWED")
     return {
@@ -261,6 +267,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
         "state": directory,
         "record": record,
         "wait": False,
+        "log_special": special,
         "classes": classes.files(config.get("rdt"), config["name"]),
         "thaw": ("%s/%s/%s" % (freezer.tree.full(group.name), PAYLOAD, frozen[0]), frozen[1]),
         **groups.places(group),
