@@ -189,6 +189,26 @@ no_new_privileges:
   description: Whether programs with the set-user-ID bit or file capabilities give nothing.
   type: bool
   default: true
+seccomp:
+  description:
+    - The filter of system calls that is in force for the container's processes, those of M(bulkhead.linux.container_exec) too.
+    - V(default), which is what an omitted option means, has the effect of the container engines' default. What any program may need
+      is allowed. New namespaces and mounts, loading of modules and kernels, C(bpf), C(perf_event_open), clock setting and the like
+      are refused (C(EPERM)) unless the container has the capability for it, and keys, C(io_uring), C(userfaultfd), swap areas,
+      AF_VSOCK and AF_ALG sockets always. A call that this release does not know does not exist (C(ENOSYS)). The 32-bit calls of
+      the machine, and those of x32, are filtered alike. What a 32-bit program asks for through C(socketcall) cannot be seen by any
+      filter.
+    - V(unconfined) is no filter.
+    - The absolute path of a JSON file on the node, or the same as a dictionary, is a profile of one's own, as C(linux.seccomp) of the
+      OCI runtime specification or as the files of Docker and Podman have it (C(archMap), C(includes), C(excludes)). The content is
+      part of the container, and changing it makes the container anew. C(SCMP_ACT_NOTIFY) is not supported. A profile must allow
+      what happens after it was loaded - C(execve) and C(write), for M(bulkhead.linux.container_exec) C(clone), C(prctl) and
+      C(setsid) as well, and with O(no_new_privileges=false) the change of user and capabilities. A call that is newer than all
+      that the profile names does not exist, unless the profile allows what it does not name.
+    - The default is there for x86_64 and aarch64; on another machine, and on a kernel without filters, a warning says that the
+      container runs without it, and a profile of one's own is refused.
+    - No package is needed on the node.
+  type: raw
 rlimits:
   description: Resource limits of the process, by name (V(nofile), V(nproc), V(core), ...), as one value for both or a dictionary with C(soft) and C(hard).
   type: dict

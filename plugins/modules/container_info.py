@@ -106,6 +106,13 @@ containers:
       description: What it was made from, with all defaults, in the words of the options of M(bulkhead.linux.container_run).
       type: dict
       returned: when it exists
+    seccomp:
+      description:
+        - Which filter of system calls is in force - V(default), V(profile) for one of the container's own, or V(unconfined).
+        - A container that was made by a release without filters is V(unconfined) until it is started anew.
+      type: str
+      returned: when it exists
+      sample: default
     cgroup:
       description: Its control group.
       type: str

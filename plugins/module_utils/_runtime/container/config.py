@@ -23,6 +23,7 @@ from ..errors import BulkheadError, InvalidInput
 from . import classes
 from .mounts import ATTRIBUTES, CLEARING
 from .process import CAPABILITIES, RLIMITS, parse_id
+from .seccomp import profile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -358,6 +359,7 @@ def _parse(name: str, options: dict[str, Any], log_directory: str) -> dict[str, 
     resources["devices"] = DEVICE_RULES + rules + list(resources.get("devices") or [])
     log = options.get("log") or {}
     path = log.get("path")
+    capabilities = parse_capabilities(options.get("capabilities"))
     score = options.get("oom_score_adj")
     if score is not None and not -1000 <= int(score) <= 1000:
         raise InvalidInput("oom_score_adj: %s is not within -1000 to 1000" % score)
@@ -378,7 +380,8 @@ def _parse(name: str, options: dict[str, Any], log_directory: str) -> dict[str, 
         "readonly_paths": _paths(options.get("readonly_paths"), READ_ONLY, "readonly_paths"),
         "devices": devices,
         "sysctls": _parameters(options.get("sysctls"), network == "none"),
-        "capabilities": parse_capabilities(options.get("capabilities")),
+        "capabilities": capabilities,
+        "seccomp": profile.parse(options.get("seccomp"), capabilities),
         "no_new_privileges": options.get("no_new_privileges") is not False,
         "rlimits": parse_rlimits(options.get("rlimits")),
         "oom_score_adj": None if score is None else int(score),

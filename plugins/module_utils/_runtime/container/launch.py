@@ -221,6 +221,8 @@ def become_user(config: dict[str, Any], user: process.User, privileges: process.
     poll.register(errors, 0)
     if poll.poll(0):
         os._exit(FAILED)
+    progress.doing("loading the seccomp filter", "")
+    privileges.filter_calls()
 
 
 def environment(config: dict[str, Any], user: process.User) -> dict[str, str]:

@@ -22,6 +22,8 @@ from . import base, classes, config, groups, locks, state, steps, territory, uni
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
+from .seccomp import filters
+from .seccomp import profile as seccomp
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -234,6 +236,7 @@ class Lifecycle:
         if record is None or container.config is None:
             return []
         held = record.get("config") or {}
+        held = {**held, "seccomp": seccomp.held(held, container.config)}
         keys = [key for key in container.config if held.get(key) != container.config[key]]
         if "supervisor" in held and "supervisor" not in container.config:
             keys.append("supervisor")
@@ -399,9 +402,11 @@ class Lifecycle:
             return False
         try:
             with open(own + "/config.json", encoding="utf-8") as file:
-                return file.read() == to_json(container.config)
-        except OSError:
+                held = json.load(file)
+        except (OSError, ValueError):
             return False
+        held["seccomp"] = seccomp.held(held, container.config)
+        return bool(held == json.loads(to_json(container.config)))
 
     def _record(self, container: Container) -> dict[str, Any]:
         settings = container.config or {}
@@ -464,6 +469,7 @@ class Lifecycle:
         plan.steps += work.trial + work.trial_end + work.last
         plan.steps += [steps.Collect(self.call, name) for name in self._unused_bases(containers, work)]
         plan.fresh = set(work.renewed)
+        plan.warnings += _without_filter([*work.fresh, *work.by_unit])
         return plan
 
     def _unused_bases(self, containers: list[Container], work: _Work) -> list[str]:
@@ -631,6 +637,13 @@ class _Work:
         self.fresh: list[Container] = []
 
 
+def _without_filter(containers: list[Container]) -> list[str]:
+    """What there is to say of containers that are made without the default seccomp filter because it cannot be had."""
+    names = [container.name for container in containers if (container.config or {}).get("seccomp") == seccomp.DEFAULT]
+    reason = filters.why_not() if names else ""
+    return ["no seccomp filter for %s: %s" % (", ".join(names), reason)] if reason else []
+
+
 def _options_of(resources: dict[str, Any], above: str = "") -> set[str]:
     """The options that are set, as paths."""
     found = set()
@@ -658,5 +671,6 @@ def _sorted_out(made: list[Step], host: Host, by_group: dict[str, list[Step]]) -
 
 def _shown(settings: dict[str, Any], keys: list[str]) -> str:
     """Some of a configuration, for people who read a diff."""
-    parts = ["%s=%s" % (key, to_json(settings.get(key))) for key in keys]
+    shown = {**settings, "seccomp": seccomp.shown(settings.get("seccomp"))}
+    parts = ["%s=%s" % (key, to_json(shown.get(key))) for key in keys]
     return " with " + ", ".join(parts) if parts else ""
