@@ -13,7 +13,8 @@ ARCHITECTURES = {"x86_64": 0xC000003E, "x32": 0x4000003E, "i386": 0x40000003, "a
 X32_BIT = 0x40000000
 ALLOW, KILL_PROCESS, TRAP, LOG = 0x7FFF0000, 0x80000000, 0x00030000, 0x7FFC0000
 OPERATIONS = {"NE": 1, "LT": 2, "LE": 3, "EQ": 4, "GE": 5, "GT": 6, "MASKED_EQ": 7}
-_BAD_ARCHITECTURE = 2  # SCMP_FLTATR_ACT_BADARCH
+_BAD_ARCHITECTURE, _OPTIMIZE = 2, 8  # SCMP_FLTATR_ACT_BADARCH, SCMP_FLTATR_CTL_OPTIMIZE
+_BINARY_TREE = 2
 _NO_SUCH_CALL = -1  # __NR_SCMP_ERROR
 
 
@@ -61,6 +62,7 @@ class Filter:
         self._context = _library.seccomp_init(default)
         assert self._context
         self._check("attr_set", _library.seccomp_attr_set(self._context, _BAD_ARCHITECTURE, bad_architecture))
+        self._check("attr_set", _library.seccomp_attr_set(self._context, _OPTIMIZE, _BINARY_TREE))
         native = _library.seccomp_arch_native()
         for name in architectures:
             if ARCHITECTURES[name] != native % (1 << 32):

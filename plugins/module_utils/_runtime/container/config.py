@@ -23,7 +23,7 @@ from ..errors import BulkheadError, InvalidInput
 from . import classes
 from .mounts import ATTRIBUTES, CLEARING
 from .process import CAPABILITIES, RLIMITS, parse_id
-from .seccomp import profile
+from .seccomp import filters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -381,7 +381,7 @@ def _parse(name: str, options: dict[str, Any], log_directory: str) -> dict[str, 
         "devices": devices,
         "sysctls": _parameters(options.get("sysctls"), network == "none"),
         "capabilities": capabilities,
-        "seccomp": profile.parse(options.get("seccomp"), capabilities),
+        "seccomp": filters.parse(options.get("seccomp"), capabilities),
         "no_new_privileges": options.get("no_new_privileges") is not False,
         "rlimits": parse_rlimits(options.get("rlimits")),
         "oom_score_adj": None if score is None else int(score),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from ...errors import InvalidInput
 from ...kernel import seccomp
 from . import assembler, calls, default, profile
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 # The ways of calling the kernel that each machine has.
 _WAYS = {"x86_64": ("x86_64", "x32", "i386"), "i686": ("i386",), "aarch64": ("aarch64", "arm"), "armv7l": ("arm",)}
-_NARROW = ("i386", "arm")
+# Where a register has 32 bits that count; libseccomp takes x32 so.
+_NARROW = ("i386", "arm", "x32")
 _MACHINE = os.uname().machine
 _WORD = 0xFFFFFFFF
 _KILL: Decision = (((), seccomp.RET_KILL_PROCESS),)
@@ -32,6 +34,16 @@ def why_not() -> str:
     if _MACHINE not in _WAYS:
         return "the system calls of %s are not known here" % _MACHINE
     return "" if seccomp.is_available() else "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)"
+
+
+def parse(value: object, capabilities: list[str]) -> str | dict[str, Any]:
+    """The option of a container with these capabilities, as its configuration keeps it. Raises InvalidInput."""
+    found = profile.parse(value, capabilities, _MACHINE)
+    if isinstance(found, dict):
+        if not seccomp.is_available():
+            raise InvalidInput("seccomp: a profile of one's own cannot be in force: %s" % why_not(), hint="leave seccomp out, or say unconfined")
+        profile_program(found)
+    return found
 
 
 def of(config: dict[str, Any]) -> seccomp.Filter | None:
@@ -96,7 +108,7 @@ def profile_program(asked: dict[str, Any]) -> bytes:
 
 
 def _narrowed(decision: Decision) -> Decision:
-    """A decision where registers have 32 bits."""
+    """A decision where registers have 32 bits that count."""
     return tuple(
         (tuple((index, operation, mask & _WORD, value & _WORD) for index, operation, mask, value in comparisons), result) for comparisons, result in decision
     )
@@ -104,18 +116,15 @@ def _narrowed(decision: Decision) -> Decision:
 
 def _assembled(ways: dict[str, tuple[dict[int, Decision], Decision]]) -> bytes:
     """One program for several ways of calling: by architecture, then by number. A way that is not among them kills."""
-    by_architecture: dict[int, list[tuple[int, Decision]]] = {}
-    for way in ways:
-        decided, otherwise = ways[way]
+    found: dict[str, list[tuple[int, Decision]]] = {}
+    for way, (decided, otherwise) in ways.items():
         if way in _NARROW:
             decided = {number: _narrowed(decision) for number, decision in decided.items()}
-        if way != "x32":
-            by_architecture[seccomp.AUDIT_ARCHITECTURES[way]] = assembler.ranges(decided, otherwise)
-    if "x86_64" in ways:
+        found[way] = assembler.ranges(decided, otherwise, seccomp.X32_BIT if way == "x32" else 0)
+    if "x86_64" in found:
         # Beyond a bit are the numbers of x32. The last one of all is no call: a tracer that skips one sets it.
-        above = assembler.ranges(*ways["x32"], seccomp.X32_BIT) if "x32" in ways else [(seccomp.X32_BIT, _KILL), (_WORD, ways["x86_64"][1])]
-        by_architecture[seccomp.AUDIT_ARCHITECTURES["x86_64"]] += above
-    code = assembler.assemble(by_architecture, _KILL)
+        found["x86_64"] += found.pop("x32", [(seccomp.X32_BIT, _KILL), (_WORD, ways["x86_64"][1])])
+    code = assembler.assemble({seccomp.AUDIT_ARCHITECTURES[way]: ranges for way, ranges in found.items()}, _KILL)
     if len(code) // 8 > seccomp.LONGEST:
-        raise ValueError("the filter has %d instructions, the kernel takes %d" % (len(code) // 8, seccomp.LONGEST))
+        raise InvalidInput("seccomp: the profile makes %d instructions, and the kernel takes %d" % (len(code) // 8, seccomp.LONGEST))
     return code

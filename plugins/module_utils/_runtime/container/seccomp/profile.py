@@ -15,6 +15,7 @@ import os
 
 from ...errors import InvalidInput
 from ...kernel import seccomp
+from . import calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,12 +67,11 @@ def _refuse(what: str, hint: str = "") -> InvalidInput:
     return InvalidInput("seccomp: " + what, hint=hint)
 
 
-def parse(value: object, capabilities: list[str], machine: str | None = None) -> str | dict[str, Any]:
+def parse(value: object, capabilities: list[str], machine: str) -> str | dict[str, Any]:
     """The option: default, unconfined, or a profile of one's own, in one spelling. Raises InvalidInput."""
     if value is None or value in (DEFAULT, UNCONFINED):
         return DEFAULT if value is None else str(value)
     profile = _read(value)
-    machine = machine or os.uname().machine
     if machine not in _MACHINES:
         raise _refuse(
             "a profile of one's own needs a table of the system calls of %s, and there is none" % machine,
@@ -208,6 +208,7 @@ class _Reader:
         for index, entry in enumerate(_list(profile.get("syscalls"), "syscalls")):
             self._read_entry(entry, "syscalls[%d]" % index, rules)
         found["syscalls"] = _entries(rules)
+        _check_names(found)
         _check_start(found)
         return found
 
@@ -287,6 +288,16 @@ def _entries(rules: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         kept = plain[:1] or rules[name]
         groups.setdefault(repr(kept), ([], kept))[0].append(name)
     return [{"names": names, **rule} for names, kept in groups.values() for rule in kept]
+
+
+def _check_names(profile: dict[str, Any]) -> None:
+    """A rule for a call that is not known does nothing, which is right but for one that was to refuse it."""
+    if not is_open(default_of(profile)):
+        return
+    for entry in profile["syscalls"]:
+        for name in entry["names"] if ACTIONS[entry["action"]] not in _OPEN else ():
+            if "\n%s " % name not in calls.CALLS:
+                raise _refuse("there is no system call %r that is known here, so that it cannot be refused" % name)
 
 
 def _check_start(profile: dict[str, Any]) -> None:
