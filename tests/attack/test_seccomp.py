@@ -11,8 +11,11 @@ import os
 import shutil
 
 import pytest
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import info, lifecycle, state
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.seccomp import filters
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
+
+from .conftest import PARENT
 
 PYTHON = "/usr/bin/python3"
 MACHINE = os.uname().machine
@@ -246,6 +249,53 @@ def test_a_profile_of_ones_own(node, tmp_path):
     assert node.serve("served", seccomp=str(path))["created"] == created
     path.write_text(json.dumps({**PROFILE, "syscalls": PROFILE["syscalls"][:1]}), encoding="utf-8")
     assert node.serve("served", seccomp=str(path))["created"] != created
+
+
+def test_without_its_profile_a_container_can_be_stopped_and_removed(node, tmp_path):
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps(PROFILE), encoding="utf-8")
+    options = {"name": "served", "command": ["sleep", "1000"], "seccomp": str(path)}
+    node.converge(options)
+    path.unlink()
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        node.converge(options)
+    assert node.converge({**options, "state": "stopped"})[1][0]["status"] == "stopped"
+    assert node.converge({**options, "state": "absent"})[1][0]["status"] == "absent"
+
+
+def filter_of(node, name):
+    return info.describe(name, node.paths, lifecycle.Lifecycle(node.paths).host)["seccomp"]
+
+
+def test_what_is_in_force_is_told(node):
+    for option, told in ((None, "default"), ("unconfined", "unconfined"), (PROFILE, "profile"), ("default", "default")):
+        node.serve("served", seccomp=option)
+        assert filter_of(node, "served") == told
+
+
+def test_an_upgrade_leaves_a_container_of_before_as_it_is(node):
+    """Its record knows nothing of filters, and it runs without one; a profile of one's own makes it anew."""
+    created = node.serve("served", seccomp="unconfined")["created"]
+    record = state.read(node.paths.state("served"))
+    del record["config"]["seccomp"]
+    state.write(node.paths.state("served"), record)
+    assert filter_of(node, "served") == "unconfined"
+    assert "\nSeccomp:\t0\n" in node.exec("served", ["cat", "/proc/self/status"])["stdout"]
+    assert node.converge({"name": "served", "command": ["sleep", "1000"]})[0] == 0
+    assert node.converge({"name": "served", "command": ["sleep", "1000"], "seccomp": "unconfined"})[0] == 0
+    assert node.serve("served")["created"] == created
+    assert node.serve("served", seccomp=PROFILE)["created"] != created
+    assert filter_of(node, "served") == "profile"
+
+
+def test_a_machine_without_filters_is_warned_of(node, monkeypatch):
+    monkeypatch.setattr(filters, "_MACHINE", "riscv64")
+    life = lifecycle.Lifecycle(node.paths)
+    wanted = [
+        life.parse({"name": name, "command": ["true"], "cgroup_parent": PARENT, **more}) for name, more in (("one", {}), ("two", {"seccomp": "unconfined"}))
+    ]
+    assert life.plan(wanted).warnings == ["no seccomp filter for one: the system calls of riscv64 are not known here"]
+    life.finish()
 
 
 def test_a_profile_with_which_nothing_could_start_is_refused(node):

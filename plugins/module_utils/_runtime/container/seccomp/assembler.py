@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     # (index, operation, mask, value): how an argument, masked, compares; the operation is one of NE, LT, LE, EQ, GE, GT.
     Comparison = tuple[int, str, int, int]
     # What becomes of a call: the first alternative of which all comparisons hold decides. The last one has none.
-    Decision = tuple[tuple[tuple[Comparison, ...], int], ...]
+    Rule = tuple[tuple[Comparison, ...], int]
+    Decision = tuple[Rule, ...]
 
 _LOAD, _AND, _JUMP, _RETURN = 0x20, 0x54, 0x05, 0x06
 _IF_EQUAL, _IF_GREATER, _IF_NOT_LESS = 0x15, 0x25, 0x35
@@ -146,14 +147,24 @@ def _compare(program: Program, comparison: Comparison, holds: int, fails: int) -
 
 
 def ranges(decisions: dict[int, Decision], otherwise: Decision, first: int = 0) -> list[tuple[int, Decision]]:
-    """(number, decision) where the decision changes, from `first` on, which is added to all; numbers that have none have the other."""
-    found = [(first, otherwise)]
+    """(number, decision) where the decision changes, from `first` on, which is added to all; numbers that have none have the other.
+
+    Decisions are compared by identity: whoever makes them makes equal ones once.
+    """
+    found: list[tuple[int, Decision]] = []
+    last: Decision | None = None
+    following = 0
     for number in sorted(decisions):
-        for start, decision in ((first + number, decisions[number]), (first + number + 1, otherwise)):
-            if found[-1][0] == start:
-                found.pop()
-            if not found or found[-1][1] != decision:
-                found.append((start, decision))
+        if number != following and last is not otherwise:
+            found.append((first + following, otherwise))
+            last = otherwise
+        decision = decisions[number]
+        if decision is not last:
+            found.append((first + number, decision))
+            last = decision
+        following = number + 1
+    if last is not otherwise:
+        found.append((first + following, otherwise))
     return found
 
 
@@ -162,11 +173,11 @@ def assemble(by_architecture: dict[int, list[tuple[int, Decision]]], otherwise: 
     program = Program()
     start = decide(program, otherwise)
     for architecture, found in reversed(by_architecture.items()):
-        places: dict[Decision, int] = {}
+        places: dict[int, int] = {}
         for _number, decision in found:
-            if decision not in places:
-                places[decision] = decide(program, decision)
-        searched = _halved(program, [(number, places[decision]) for number, decision in found])
+            if id(decision) not in places:
+                places[id(decision)] = decide(program, decision)
+        searched = _halved(program, [(number, places[id(decision)]) for number, decision in found])
         start = program.test(_IF_EQUAL, architecture, program.load(seccomp.DATA_NUMBER, searched), start)
     return program.assembled(program.load(seccomp.DATA_ARCHITECTURE, start))
 

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .assembler import Decision
+    from .assembler import Decision, Rule
 
 # The ways of calling the kernel that each machine has.
 _WAYS = {"x86_64": ("x86_64", "x32", "i386"), "i686": ("i386",), "aarch64": ("aarch64", "arm"), "armv7l": ("arm",)}
@@ -36,8 +36,13 @@ def why_not() -> str:
     return "" if seccomp.is_available() else "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)"
 
 
-def parse(value: object, capabilities: list[str]) -> str | dict[str, Any]:
-    """The option of a container with these capabilities, as its configuration keeps it. Raises InvalidInput."""
+def parse(value: object, capabilities: list[str], needed: bool = True) -> str | dict[str, Any]:
+    """The option of a container with these capabilities, as its configuration keeps it. Raises InvalidInput.
+
+    needed: False for a container that is to be stopped or removed, which it can be without its profile.
+    """
+    if not needed and isinstance(value, str) and value.startswith("/") and not os.path.exists(value):
+        return profile.UNCONFINED
     found = profile.parse(value, capabilities, _MACHINE)
     if isinstance(found, dict):
         if not seccomp.is_available():
@@ -107,11 +112,18 @@ def profile_program(asked: dict[str, Any]) -> bytes:
     return _assembled(ways)
 
 
-def _narrowed(decision: Decision) -> Decision:
-    """A decision where registers have 32 bits that count."""
-    return tuple(
-        (tuple((index, operation, mask & _WORD, value & _WORD) for index, operation, mask, value in comparisons), result) for comparisons, result in decision
-    )
+def _narrowed(decisions: dict[int, Decision]) -> dict[int, Decision]:
+    """The same where registers have 32 bits that count."""
+    made: dict[int, Decision] = {}
+    for decision in decisions.values():
+        if id(decision) not in made:
+            made[id(decision)] = decision if len(decision) == 1 else tuple(map(_narrowed_rule, decision))
+    return {number: made[id(decision)] for number, decision in decisions.items()}
+
+
+def _narrowed_rule(rule: Rule) -> Rule:
+    comparisons, result = rule
+    return tuple((index, operation, mask & _WORD, value & _WORD) for index, operation, mask, value in comparisons), result
 
 
 def _assembled(ways: dict[str, tuple[dict[int, Decision], Decision]]) -> bytes:
@@ -119,7 +131,7 @@ def _assembled(ways: dict[str, tuple[dict[int, Decision], Decision]]) -> bytes:
     found: dict[str, list[tuple[int, Decision]]] = {}
     for way, (decided, otherwise) in ways.items():
         if way in _NARROW:
-            decided = {number: _narrowed(decision) for number, decision in decided.items()}
+            decided = _narrowed(decided)
         found[way] = assembler.ranges(decided, otherwise, seccomp.X32_BIT if way == "x32" else 0)
     if "x86_64" in found:
         # Beyond a bit are the numbers of x32. The last one of all is no call: a tracer that skips one sets it.

@@ -331,7 +331,9 @@ def decisions(profile: dict[str, Any]) -> dict[str, Decision]:
         for name in entry["names"]:
             found.setdefault(name, []).append((comparisons, _value(entry, "action", "errnoRet")))
     default = default_of(profile)
-    return {name: tuple(rules) if not rules[-1][0] else (*rules, *default) for name, rules in found.items()}
+    once: dict[Decision, Decision] = {}
+    made = {name: tuple(rules) if not rules[-1][0] else (*rules, *default) for name, rules in found.items()}
+    return {name: once.setdefault(decision, decision) for name, decision in made.items()}
 
 
 def _comparison(argument: dict[str, Any]) -> Comparison:
