@@ -13,7 +13,7 @@ import shutil
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import info, lifecycle, state
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.seccomp import filters
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
 
 from .conftest import PARENT
 
@@ -249,6 +249,18 @@ def test_a_profile_of_ones_own(node, tmp_path):
     assert node.serve("served", seccomp=str(path))["created"] == created
     path.write_text(json.dumps({**PROFILE, "syscalls": PROFILE["syscalls"][:1]}), encoding="utf-8")
     assert node.serve("served", seccomp=str(path))["created"] != created
+
+
+def test_a_profile_that_is_too_tight_for_a_start_is_named(node):
+    """Without no_new_privileges it is in force before privileges are dropped, and a further command takes a process of its own."""
+    tight = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["capset", "clone"], "action": "SCMP_ACT_ERRNO"}]}
+    with pytest.raises(BulkheadError, match="dropping privileges failed") as refused:
+        node.run("tight", "true", seccomp=tight, no_new_privileges=False)
+    assert "seccomp profile" in refused.value.hint
+    node.serve("served", seccomp=tight)
+    with pytest.raises(BulkheadError, match="making the process failed") as refused:
+        node.exec("served", ["true"])
+    assert "seccomp profile" in refused.value.hint
 
 
 def test_without_its_profile_a_container_can_be_stopped_and_removed(node, tmp_path):
