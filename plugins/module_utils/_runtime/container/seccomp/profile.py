@@ -15,6 +15,7 @@ import os
 
 from ...errors import InvalidInput
 from ...kernel import seccomp
+from ..sources import Missing
 from . import calls
 
 TYPE_CHECKING = False
@@ -111,6 +112,8 @@ def _read(value: object) -> dict[str, Any]:
         try:
             with open(value, "rb") as file:
                 text = file.read(_LARGEST_FILE + 1)
+        except FileNotFoundError as error:
+            raise Missing("seccomp: %s cannot be read: %s" % (value, error.strerror), target=value) from None
         except OSError as error:
             raise _refuse("%s cannot be read: %s" % (value, error.strerror)) from None
         if len(text) > _LARGEST_FILE:

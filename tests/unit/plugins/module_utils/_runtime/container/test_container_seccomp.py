@@ -20,6 +20,7 @@ import seccomp_calls
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.config import DEFAULT_CAPABILITIES
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.process import CAPABILITIES
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.seccomp import calls, default, filters, profile
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.sources import Missing
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
 
 ALLOW, EPERM, ENOSYS = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
@@ -410,6 +411,11 @@ def test_bad_profiles_are_refused(value: Any, words: str) -> None:
         profile.parse(value, [], "x86_64")
     assert words in refused.value.problem
     assert refused.value.problem.startswith("seccomp: ")
+
+
+def test_a_file_that_is_not_there_may_come() -> None:
+    with pytest.raises(Missing):
+        profile.parse("/nowhere/profile.json", [], "x86_64")
 
 
 def test_the_file_is_named(tmp_path: Path) -> None:
