@@ -62,7 +62,7 @@ lab: ready-lab ## boot a virtual node with all that this collection manages; the
 	@echo "throw away: tests/lab/lab down node"
 
 .PHONY: lab-test
-lab-test: ready-tests ready-lab ## run all tests and targets that need the lab, those too that take long
+lab-test: ready-tests ready-lab ## run all tests and targets that need the lab, those too that take turns in make test
 	@BULKHEAD_LAB=whole $(RUN) lab
 
 .PHONY: bench

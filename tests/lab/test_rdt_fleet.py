@@ -18,7 +18,7 @@ import pytest
 from nodes import plays
 from nodes.images import LabError
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.turns("fleet")
 
 CLASSES = {
     "gold": {"l3": "50%", "exclusive": True, "mb": ["80%", "64GBps"], "smba": "32GBps", "workloads": ["bh-web", "bh-absent"]},
