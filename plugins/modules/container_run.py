@@ -51,6 +51,13 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: A directory for the web server and one for results
+  ansible.builtin.file:
+    path: "{{ item }}"
+    state: directory
+    mode: "0755"
+  loop: [/srv/www, /srv/results]
+
 - name: A web server that gets half a gigabyte of memory and one and a half CPUs
   bulkhead.linux.container_run:
     name: web
