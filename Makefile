@@ -37,7 +37,7 @@ test: ready-tests ## run everything: lint, sanity, unit, attack, integration, la
 	@$(RUN)
 
 .PHONY: lint
-lint: ready-tests ## check style, types, the floors of the house and the changelog
+lint: ready-tests ## check style, types, layers, licences, documentation and the changelog
 	@$(RUN) lint
 
 .PHONY: sanity
