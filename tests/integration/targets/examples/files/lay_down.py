@@ -3,7 +3,8 @@
 
 """Lays down every example that ansible-doc prints, a file with a task each: lay_down.py DIRECTORY [NAME...]
 
-The play in the README of each role is laid down too, as it is printed there. With names, those modules and filters only. Prints a list of {of, name, file}, and of {role, file}, as JSON.
+The play in the README of each role is laid down too, as it is printed there. With names, those modules and filters only.
+Prints a list of {of, name, file}, and of {role, file}, as JSON.
 """
 
 from __future__ import annotations
