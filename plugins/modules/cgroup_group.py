@@ -356,18 +356,22 @@ EXAMPLES = r"""
       - {type: c, major: 1, minor: 5, access: r}
       - {type: c, major: 1, minor: 9, access: r}
 
+- name: Start a process
+  ansible.builtin.shell: sleep 60 >/dev/null 2>&1 & echo $!
+  register: started
+
 - name: Move a process, with all its threads, into a group
   bulkhead.linux.cgroup_group:
     name: batch
-    processes: "{{ [ansible_facts.service_pid] }}"
-  when: ansible_facts.service_pid is defined
+    processes: ["{{ started.stdout }}"]
 
 - name: Limit a service that systemd runs, until the next boot
   bulkhead.linux.cgroup_group:
-    name: nginx.service
+    name: ssh.service
     memory: {high: 1G}
     cpu: {max: 2}
     persist: false
+  when: ansible_facts.service_mgr == 'systemd'
 
 - name: Have two slices, one inside of the other, on a machine that systemd runs
   bulkhead.linux.cgroup_group:
@@ -375,6 +379,7 @@ EXAMPLES = r"""
     groups:
       - {name: batch, memory: {max: 4G}}
       - {name: batch/night, cpu: {weight: 20}}
+  when: ansible_facts.service_mgr == 'systemd'
 
 - name: Remove a group and kill what still runs in it
   bulkhead.linux.cgroup_group:
@@ -503,6 +508,10 @@ error:
       description: What could not be put back.
       type: list
       elements: str
+      returned: on failure
+    input:
+      description: Whether the options could not be understood, before anything else was looked at.
+      type: bool
       returned: on failure
 """
 
