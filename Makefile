@@ -37,7 +37,7 @@ test: ready-tests ## run everything: lint, sanity, unit, attack, integration, la
 	@$(RUN)
 
 .PHONY: lint
-lint: ready-tests ## check style, types, the floors of the house and the changelog
+lint: ready-tests ## check style, types, layers, licences, documentation and the changelog
 	@$(RUN) lint
 
 .PHONY: sanity
@@ -62,7 +62,7 @@ lab: ready-lab ## boot a virtual node with all that this collection manages; the
 	@echo "throw away: tests/lab/lab down node"
 
 .PHONY: lab-test
-lab-test: ready-tests ready-lab ## run all tests and targets that need the lab, those too that take long
+lab-test: ready-tests ready-lab ## run all tests and targets that need the lab, those too that take turns in make test
 	@BULKHEAD_LAB=whole $(RUN) lab
 
 .PHONY: bench
@@ -72,6 +72,10 @@ bench: ready-tests ## measure against the peers, in one run, as ratios
 .PHONY: build
 build: ready-ansible ## build the tarball: build/bulkhead-linux-<version>.tar.gz
 	@ls build/bulkhead-linux-*.tar.gz
+
+.PHONY: role-docs
+role-docs: ready-tests ## write the tables and options that the documentation of roles takes over from elsewhere
+	@PYTHONPATH=build/stage build/env/tests/bin/python .ci/role_docs.py
 
 .PHONY: clean
 clean: ## remove what was made here; the cached virtual environments stay

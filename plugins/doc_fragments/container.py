@@ -25,7 +25,7 @@ state:
   default: started
 rootfs:
   description:
-    - The root file system. Either the absolute path of a directory, used as it is, or V(host).
+    - The root file system. Either the absolute path of a directory, used as it is, or V(host). Links on the way to it are followed as for O(volumes).
     - V(host) composes a private root from the machine's own, so that no image is needed. The machine's C(/usr) (and C(/bin), C(/sbin), C(/lib*) where these are
       directories of their own) appears as a private view that can be written to, and what is written is seen by this container only.
     - With V(host), C(/etc) is a copy from the time of the start. It holds what an unprivileged user of the machine can read, and nothing else. Password hashes
@@ -86,6 +86,10 @@ volumes:
       source come
       along, and V(ro) holds for them too.
     - The destination is made when it is missing. It is resolved inside the root file system, whatever links there are in it.
+    - The source is resolved once, when the task runs, to the real path behind it. Pointing a link elsewhere is a change. A symbolic link on the way is
+      followed only where root alone can have made it, or where a user's own link leads to what belongs to that user. It is refused where a container of this
+      machine can write (a volume without V(ro), a directory as O(rootfs), private files). Of a container that was removed it is
+      not known any more where it could write. Every later start, also by the restart policy or at boot, follows no link at all.
   type: list
   elements: str
 tmpfs:
@@ -185,6 +189,26 @@ no_new_privileges:
   description: Whether programs with the set-user-ID bit or file capabilities give nothing.
   type: bool
   default: true
+seccomp:
+  description:
+    - The filter of system calls that is in force for the container's processes, those of M(bulkhead.linux.container_exec) too.
+    - V(default), which is what an omitted option means, has the effect of the container engines' default. What any program may need
+      is allowed. New namespaces and mounts, loading of modules and kernels, C(bpf), C(perf_event_open), clock setting and the like
+      are refused (C(EPERM)) unless the container has the capability for it, and keys, C(io_uring), C(userfaultfd), swap areas,
+      AF_VSOCK and AF_ALG sockets always. A call that this release does not know does not exist (C(ENOSYS)). The 32-bit calls of
+      the machine, and those of x32, are filtered alike. What a 32-bit program asks for through C(socketcall) cannot be seen by any
+      filter.
+    - V(unconfined) is no filter.
+    - The absolute path of a JSON file on the node, or the same as a dictionary, is a profile of one's own, as C(linux.seccomp) of the
+      OCI runtime specification or as the files of Docker and Podman have it (C(archMap), C(includes), C(excludes)). The content is
+      part of the container, and changing it makes the container anew. C(SCMP_ACT_NOTIFY) is not supported. A profile must allow
+      what happens after it was loaded - C(execve) and C(write), for M(bulkhead.linux.container_exec) C(clone), C(prctl) and
+      C(setsid) as well, and with O(no_new_privileges=false) the change of user and capabilities. A call that is newer than all
+      that the profile names does not exist, unless the profile allows what it does not name.
+    - The default is there for x86_64 and aarch64; on another machine, and on a kernel without filters, a warning says that the
+      container runs without it, and a profile of one's own is refused.
+    - No package is needed on the node.
+  type: raw
 rlimits:
   description: Resource limits of the process, by name (V(nofile), V(nproc), V(core), ...), as one value for both or a dictionary with C(soft) and C(hard).
   type: dict
@@ -235,9 +259,14 @@ log:
         - The file; V(none) for nowhere. By default the container's name with C(.log) in C(/var/log/bulkhead), or with systemd as O(supervisor) the journal.
         - To the journal go at most 10000 lines and 16 MiB in 30 seconds of a container (the unit says so in C(LogRateLimitBurst)). What is beyond that is
           counted, and told in the journal and as C(output_lost). A container that says more needs a file.
+        - It is made, with its directory, for root alone. Links on the way to it are followed as for O(volumes), and the file itself must not be a link. The
+          directory is held while the container is supervised, so that nothing is written elsewhere when it is moved.
+        - A character device, a terminal or a fifo is written to as it is and never put aside; what a fifo cannot hold is lost. Anything else that is no file is
+          refused, and so is a device where a container can write, as it may have made it.
+        - A file that has a second name (a hard link) is put aside, and not written to.
       type: str
     max_size:
-      description: How large the file may become. Then it is put aside with a number.
+      description: How large the file may become. Then it is put aside with a number. What cannot be written, as on a full disk, is lost.
       type: raw
       default: 16M
     max_files:

@@ -15,13 +15,15 @@ options:
   memory:
     description:
       - Memory limits and protections. Sizes are bytes, or take V(K), V(M), V(G), V(T) (powers of 1024); V(max) lifts a limit.
+      - V(-1), V(unlimited) and V(infinity) are taken for V(max), here and wherever a limit can be lifted; other negative numbers are refused.
       - The kernel counts in pages, so a size is rounded down to one; that is reported under RV(groups[].rounded) and is no change.
     type: dict
     suboptions:
       max:
         description:
           - The hard limit. When it is reached and nothing can be reclaimed, the kernel kills in the group.
-          - File C(memory.max), on v1 C(memory.limit_in_bytes). V(0) is refused unless O(force=true).
+          - File C(memory.max), on v1 C(memory.limit_in_bytes). V(0), and what the kernel would round down to it, is refused
+            unless O(force=true).
         type: raw
       high:
         description: Above this, the group is slowed down and reclaimed from, never killed. File C(memory.high); v1 has no counterpart.
@@ -54,20 +56,22 @@ options:
         description: The share when CPUs are short, from 1 to 10000. File C(cpu.weight), on v1 C(cpu.shares), where a weight of 100 is 1024 shares.
         type: raw
       burst:
-        description: Unused quota that may be saved up, as a time such as V(20ms). File C(cpu.max.burst), on v1 C(cpu.cfs_burst_us).
+        description: Unused quota that may be saved up, as a time such as V(20ms), at most the quota. File C(cpu.max.burst), on v1 C(cpu.cfs_burst_us).
         type: raw
       idle:
         description: Whether the group runs only when no other group wants the CPU. File C(cpu.idle).
         type: raw
   cpuset:
-    description: On which CPUs and memory nodes the group may be. On v1 a new group starts with those of its parent.
+    description:
+      - On which CPUs and memory nodes the group may be. On v1 a new group starts with those of its parent.
+      - On v1, groups on the way that somebody else has made and left empty get what the first one above them has.
     type: dict
     suboptions:
       cpus:
-        description: CPUs in list format, such as V(0-3,7). File C(cpuset.cpus).
+        description: CPUs in list format, such as V(0-3,7), or as a list of such. File C(cpuset.cpus).
         type: raw
       mems:
-        description: Memory nodes in list format. File C(cpuset.mems).
+        description: Memory nodes in list format, or as a list of such. File C(cpuset.mems).
         type: raw
       partition:
         description:
@@ -82,7 +86,7 @@ options:
         description: The share when a disk is busy, from 1 to 10000. File C(io.weight), on v1 C(blkio.bfq.weight), scaled to 1 to 1000.
         type: raw
       max:
-        description: Limits for each device. File C(io.max), on v1 the files C(blkio.throttle.*_device). What an entry does not name stays.
+        description: Limits for each device. File C(io.max), on v1 the files C(blkio.throttle.*_device). What no entry names stays.
         type: list
         elements: dict
         suboptions:
@@ -121,7 +125,7 @@ options:
     type: dict
     suboptions:
       max:
-        description: The most processes and threads at a time. File C(pids.max).
+        description: The most processes and threads at a time, at most 4194304. File C(pids.max).
         type: raw
   hugetlb:
     description: "Huge pages by size, for example C({2MB: 64M}). Files C(hugetlb.SIZE.max), on v1 C(hugetlb.SIZE.limit_in_bytes)."
@@ -163,6 +167,8 @@ options:
   files:
     description:
       - "Any other interface file by name, for example C({memory.swappiness: 10}) or on v1 C({notify_on_release: 1})."
-      - A file that the other options know is read with the same units and checks as there. Files that act and keep nothing (C(memory.reclaim)) are refused.
+      - Values are those of the file itself, with units where it is a size or a time, and are compared as what they are, whatever the kernel prints
+        (C(memory.oom_control), C(cpu.uclamp.min)). On v1, C(cpu.shares) takes shares and C(memory.memsw.limit_in_bytes) memory and swap together.
+      - Files that act and keep nothing (C(memory.reclaim)) are refused, as is a file that is asked for twice, here and by another option, with two values.
     type: dict
 """

@@ -58,6 +58,7 @@ CONTAINER: dict[str, t.Any] = {
     "sysctls": {"type": "dict"},
     "capabilities": {"type": "dict", "options": {"add": _TEXTS, "drop": _TEXTS}},
     "no_new_privileges": {"type": "bool", "default": True},
+    "seccomp": {"type": "raw"},
     "rlimits": {"type": "dict"},
     "oom_score_adj": {"type": "int"},
     "cgroup_parent": {"type": "str", "default": "bulkhead"},

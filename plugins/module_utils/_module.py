@@ -119,11 +119,13 @@ def _parse_all(subject: Subject, items: list[dict[str, t.Any]]) -> list[t.Any]:
             objects.append(subject.parse(item))
         except InvalidInput as error:
             errors.append(error)
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise InvalidInput("nothing was changed, because %d of %d are wrong: %s" % (len(errors), len(items), "; ".join(str(error) for error in errors)))
-    return objects
+    if not errors:
+        return objects
+    wrong = errors[0]
+    if len(errors) > 1:
+        wrong = InvalidInput("nothing was changed, because %d of %d are wrong: %s" % (len(errors), len(items), "; ".join(str(error) for error in errors)))
+    wrong.input = True
+    raise wrong
 
 
 def _look_again(subject: Subject, objects: list[t.Any], done: plan.Plan) -> plan.Plan:

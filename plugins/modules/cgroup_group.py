@@ -13,6 +13,7 @@ description:
   - One vocabulary, that of cgroup v2, serves all of them; what it means on v1 is said with each option. An option that v1 has no counterpart for is refused
     there, before anything is written.
   - An option that is not given is left as it is in the kernel. To lift a limit, give V(max).
+  - An option, or one file, that is asked for twice with two values is refused before anything is written, with the names of both.
   - All or nothing. If the kernel refuses one write, those before it are undone. Limits that take something are written from the leaves up, and those that
     give from the root down, so that a set of nested groups can be changed in one call.
 version_added: 0.1.0
@@ -59,15 +60,15 @@ options:
     choices: [auto, cgroupfs, systemd]
   controllers:
     description:
-      - Controllers that the group shall have even without a limit, for what they count. Names of v2 (C(io) and not C(blkio)), and C(cpuacct),
-        C(freezer) and C(devices).
+      - Controllers that the group shall have even without a limit, for what they count. Names of v2 (C(blkio) is taken for C(io)), and
+        C(cpuacct), C(freezer) and C(devices).
       - On v1 the group is made in the hierarchies of these controllers; on v2 they are enabled for it.
     type: list
     elements: str
   processes:
     description:
       - Process ids to be moved into the group, each with all of its threads, in every hierarchy in which the group is.
-      - Processes that are there already and are not named stay.
+      - Processes that are there already and are not named stay. One that has ended and waits to be reaped is refused.
     type: list
     elements: int
   frozen:
@@ -76,7 +77,8 @@ options:
   force:
     description:
       - With O(state=absent), kill what runs in the group. Without it, a group that holds processes is not removed.
-      - With O(state=present), set limits below what is in use now, and V(0) where it kills.
+      - With O(state=present), set limits below what is in use now, and V(0) where it kills. Memory that the kernel can reclaim at once, such as
+        page cache, is not counted as in use.
     type: bool
     default: false
   overcommit:
@@ -111,13 +113,15 @@ options:
       memory:
         description:
           - Memory limits and protections. Sizes are bytes, or take V(K), V(M), V(G), V(T) (powers of 1024); V(max) lifts a limit.
+          - V(-1), V(unlimited) and V(infinity) are taken for V(max), here and wherever a limit can be lifted; other negative numbers are refused.
           - The kernel counts in pages, so a size is rounded down to one; that is reported under RV(groups[].rounded) and is no change.
         type: dict
         suboptions:
           max:
             description:
               - The hard limit. When it is reached and nothing can be reclaimed, the kernel kills in the group.
-              - File C(memory.max), on v1 C(memory.limit_in_bytes). V(0) is refused unless O(groups[].force=true).
+              - File C(memory.max), on v1 C(memory.limit_in_bytes). V(0), and what the kernel would round down to it, is refused
+                unless O(groups[].force=true).
             type: raw
           high:
             description: Above this, the group is slowed down and reclaimed from, never killed. File C(memory.high); v1 has no counterpart.
@@ -150,20 +154,22 @@ options:
             description: The share when CPUs are short, from 1 to 10000. File C(cpu.weight), on v1 C(cpu.shares), where a weight of 100 is 1024 shares.
             type: raw
           burst:
-            description: Unused quota that may be saved up, as a time such as V(20ms). File C(cpu.max.burst), on v1 C(cpu.cfs_burst_us).
+            description: Unused quota that may be saved up, as a time such as V(20ms), at most the quota. File C(cpu.max.burst), on v1 C(cpu.cfs_burst_us).
             type: raw
           idle:
             description: Whether the group runs only when no other group wants the CPU. File C(cpu.idle).
             type: raw
       cpuset:
-        description: On which CPUs and memory nodes the group may be. On v1 a new group starts with those of its parent.
+        description:
+          - On which CPUs and memory nodes the group may be. On v1 a new group starts with those of its parent.
+          - On v1, groups on the way that somebody else has made and left empty get what the first one above them has.
         type: dict
         suboptions:
           cpus:
-            description: CPUs in list format, such as V(0-3,7). File C(cpuset.cpus).
+            description: CPUs in list format, such as V(0-3,7), or as a list of such. File C(cpuset.cpus).
             type: raw
           mems:
-            description: Memory nodes in list format. File C(cpuset.mems).
+            description: Memory nodes in list format, or as a list of such. File C(cpuset.mems).
             type: raw
           partition:
             description:
@@ -178,7 +184,7 @@ options:
             description: The share when a disk is busy, from 1 to 10000. File C(io.weight), on v1 C(blkio.bfq.weight), scaled to 1 to 1000.
             type: raw
           max:
-            description: Limits for each device. File C(io.max), on v1 the files C(blkio.throttle.*_device). What an entry does not name stays.
+            description: Limits for each device. File C(io.max), on v1 the files C(blkio.throttle.*_device). What no entry names stays.
             type: list
             elements: dict
             suboptions:
@@ -218,7 +224,7 @@ options:
         type: dict
         suboptions:
           max:
-            description: The most processes and threads at a time. File C(pids.max).
+            description: The most processes and threads at a time, at most 4194304. File C(pids.max).
             type: raw
       hugetlb:
         description: "Huge pages by size, for example C({2MB: 64M}). Files C(hugetlb.SIZE.max), on v1 C(hugetlb.SIZE.limit_in_bytes)."
@@ -260,20 +266,23 @@ options:
       files:
         description:
           - "Any other interface file by name, for example C({memory.swappiness: 10}) or on v1 C({notify_on_release: 1})."
-          - A file that the other options know is read with the same units and checks as there. Files that act and keep nothing (C(memory.reclaim))
-            are refused.
+          - Values are those of the file itself, with units where it is a size or a time, and are compared as what they are, whatever the kernel
+            prints (C(memory.oom_control), C(cpu.uclamp.min)). On v1, C(cpu.shares) takes shares and C(memory.memsw.limit_in_bytes) memory and swap
+            together.
+          - Files that act and keep nothing (C(memory.reclaim)) are refused, as is a file that is asked for twice, here and by another option, with
+            two values.
         type: dict
       controllers:
         description:
-          - Controllers that the group shall have even without a limit, for what they count. Names of v2 (C(io) and not C(blkio)), and C(cpuacct),
-            C(freezer) and C(devices).
+          - Controllers that the group shall have even without a limit, for what they count. Names of v2 (C(blkio) is taken for C(io)), and
+            C(cpuacct), C(freezer) and C(devices).
           - On v1 the group is made in the hierarchies of these controllers; on v2 they are enabled for it.
         type: list
         elements: str
       processes:
         description:
           - Process ids to be moved into the group, each with all of its threads, in every hierarchy in which the group is.
-          - Processes that are there already and are not named stay.
+          - Processes that are there already and are not named stay. One that has ended and waits to be reaped is refused.
         type: list
         elements: int
       frozen:
@@ -282,7 +291,8 @@ options:
       force:
         description:
           - With O(groups[].state=absent), kill what runs in the group. Without it, a group that holds processes is not removed.
-          - With O(groups[].state=present), set limits below what is in use now, and V(0) where it kills.
+          - With O(groups[].state=present), set limits below what is in use now, and V(0) where it kills. Memory that the kernel can reclaim at
+            once, such as page cache, is not counted as in use.
         type: bool
         default: false
       overcommit:
@@ -346,18 +356,22 @@ EXAMPLES = r"""
       - {type: c, major: 1, minor: 5, access: r}
       - {type: c, major: 1, minor: 9, access: r}
 
+- name: Start a process
+  ansible.builtin.shell: sleep 60 >/dev/null 2>&1 & echo $!
+  register: started
+
 - name: Move a process, with all its threads, into a group
   bulkhead.linux.cgroup_group:
     name: batch
-    processes: "{{ [ansible_facts.service_pid] }}"
-  when: ansible_facts.service_pid is defined
+    processes: ["{{ started.stdout }}"]
 
 - name: Limit a service that systemd runs, until the next boot
   bulkhead.linux.cgroup_group:
-    name: nginx.service
+    name: ssh.service
     memory: {high: 1G}
     cpu: {max: 2}
     persist: false
+  when: ansible_facts.service_mgr == 'systemd'
 
 - name: Have two slices, one inside of the other, on a machine that systemd runs
   bulkhead.linux.cgroup_group:
@@ -365,6 +379,7 @@ EXAMPLES = r"""
     groups:
       - {name: batch, memory: {max: 4G}}
       - {name: batch/night, cpu: {weight: 20}}
+  when: ansible_facts.service_mgr == 'systemd'
 
 - name: Remove a group and kill what still runs in it
   bulkhead.linux.cgroup_group:
@@ -493,6 +508,10 @@ error:
       description: What could not be put back.
       type: list
       elements: str
+      returned: on failure
+    input:
+      description: Whether the options could not be understood, before anything else was looked at.
+      type: bool
       returned: on failure
 """
 

@@ -167,6 +167,18 @@ groups:
       type: list
       elements: int
       returned: when the group exists
+    processes_below:
+      description: The ids of the processes in the group and in all groups below it, such as those of a container.
+      type: list
+      elements: int
+      returned: when the group exists
+    zombies:
+      description:
+        - The ids of processes in the group or below it that have ended and wait to be reaped by their parent. They count in C(pids.current), and
+          can neither be killed nor moved.
+      type: list
+      elements: int
+      returned: when the group exists
     frozen:
       description: Whether the group is frozen.
       type: bool

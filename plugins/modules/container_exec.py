@@ -65,6 +65,11 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: A container to run commands in
+  bulkhead.linux.container_run:
+    name: web
+    command: [sleep, infinity]
+
 - name: What the container sees of itself
   bulkhead.linux.container_exec:
     name: web

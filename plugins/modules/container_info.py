@@ -26,7 +26,7 @@ options:
     description: A process id of the machine; the container in which it runs.
     type: int
   log_bytes:
-    description: How much of the end of the log to return.
+    description: How much of the end of the log to return, from all its files.
     type: int
     default: 0
 seealso:
@@ -110,6 +110,13 @@ containers:
       description: What it was made from, with all defaults, in the words of the options of M(bulkhead.linux.container_run).
       type: dict
       returned: when it exists
+    seccomp:
+      description:
+        - Which filter of system calls is in force - V(default), V(profile) for one of the container's own, or V(unconfined).
+        - A container that was made by a release without filters is V(unconfined) until it is started anew.
+      type: str
+      returned: when it exists
+      sample: default
     cgroup:
       description: Its control group.
       type: str

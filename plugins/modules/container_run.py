@@ -51,6 +51,13 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: A directory for the web server and one for results
+  ansible.builtin.file:
+    path: "{{ item }}"
+    state: directory
+    mode: "0755"
+  loop: [/srv/www, /srv/results]
+
 - name: A web server that gets half a gigabyte of memory and one and a half CPUs
   bulkhead.linux.container_run:
     name: web
@@ -171,7 +178,7 @@ containers:
       returned: when it exists
       sample: /var/log/bulkhead/web.log
     output:
-      description: What this run wrote, the last 64 KiB of it.
+      description: What this run wrote, the last 64 KiB of it, from all files of its log; empty where the log is no file.
       type: str
       returned: with O(wait=true)
       sample: done
@@ -219,7 +226,8 @@ rounded:
   elements: str
   sample: []
 error:
-  description: What went wrong, as data; C(problem), C(target), C(value), C(errno), C(kernel), C(hint) and C(undo_failures).
+  description: What went wrong, as data; C(problem), C(target), C(value), C(errno), C(kernel), C(hint), C(undo_failures) and C(input) (whether the
+    options could not be understood).
   returned: on failure
   type: dict
   sample: {problem: "container web: executing the command 'nginx' failed for nginx", errno: ENOENT}

@@ -224,6 +224,10 @@ error:
       type: list
       elements: str
       returned: on failure
+    input:
+      description: Whether the options could not be understood, before anything else was looked at.
+      type: bool
+      returned: on failure
 """
 
 from ansible_collections.bulkhead.linux.plugins.module_utils import _module, _resctrl_options

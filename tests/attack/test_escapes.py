@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -103,13 +104,26 @@ def test_databases_of_the_container(node, rootfs, outside, tmp_path):
             node.run("passwd", "id", rootfs=str(rootfs), volumes=USR, user="evil")
 
 
-def _swap(directory, stop):
+def _swap(directory, stop, names):
     """Exchange a directory and a link, as fast as the kernel can."""
     libc = ctypes.CDLL(None)
-    one, other = (os.fsencode(str(directory / name)) for name in ("a", "b"))
+    one, other = (os.fsencode(str(directory / name)) for name in names)
     while not stop.is_set():
         for _turn in range(1000):
             libc.renameat2(-100, one, -100, other, 2)  # RENAME_EXCHANGE
+
+
+@contextlib.contextmanager
+def swapping(directory, names=("a", "b")):
+    """Meanwhile, two things in a directory change places all the time."""
+    stop = multiprocessing.Event()
+    process = multiprocessing.Process(target=_swap, args=(directory, stop, names))
+    process.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        process.join()
 
 
 @pytest.fixture
@@ -117,12 +131,8 @@ def swapper(rootfs, outside):
     """rootfs/a is a directory and, every other microsecond, a link out of the root."""
     (rootfs / "a").mkdir()
     (rootfs / "b").symlink_to("../" * 20 + str(outside).lstrip("/"))
-    stop = multiprocessing.Event()
-    process = multiprocessing.Process(target=_swap, args=(rootfs, stop))
-    process.start()
-    yield rootfs
-    stop.set()
-    process.join()
+    with swapping(rootfs):
+        yield rootfs
 
 
 def test_destination_that_changes(swapper, outside):

@@ -28,14 +28,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
-from nodes import images
+from nodes import images, rotation
 from nodes.node import Node
 
 collect_ignore = ["inside"]
 _WHY = images.obstacle()
 _NUMBERS = itertools.count(1)
 _PREFIX = os.environ.get("BULKHEAD_LAB_PREFIX", "test")
-_WHOLE = os.environ.get("BULKHEAD_LAB", "") == "whole"
 
 
 def pytest_collection_modifyitems(items):
@@ -44,8 +43,14 @@ def pytest_collection_modifyitems(items):
             continue
         if _WHY:
             item.add_marker(pytest.mark.skip(reason="the lab needs QEMU and root: %s" % _WHY))
-        elif "long" in item.keywords and not _WHOLE:
-            item.add_marker(pytest.mark.skip(reason="it takes minutes on emulated nodes; make lab-test runs it"))
+            continue
+        for mark in item.iter_markers("turns"):
+            if not rotation.runs(*mark.args):
+                item.add_marker(pytest.mark.skip(reason=rotation.WHY % rotation.turn()))
+
+
+def pytest_report_header():
+    return "of the long tests, this run has: %s" % ", ".join(part for part in rotation.PARTS if rotation.runs(part))
 
 
 class Lab:

@@ -80,7 +80,7 @@ def test_rows_have_names_of_their_own(table):
     assert all(row.acts or row.skip for row in table.ROWS)
 
 
-@pytest.mark.parametrize("cgroup", ["v2", *(pytest.param(mode, marks=pytest.mark.long) for mode in ("hybrid", "v1"))])
+@pytest.mark.parametrize("cgroup", ["v2", *(pytest.param(mode, marks=pytest.mark.turns("fleet")) for mode in ("hybrid", "v1"))])
 def test_what_is_foreseen_of_a_limit_is_what_the_kernel_keeps(answers, cgroup):
     """Random values of every limit; each is read back as foreseen, undone and done again. One that cannot be on this node says why."""
     rows, said = answers("kept", "intel", cgroup)

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from nodes import plays
-
-pytestmark = pytest.mark.long
 
 # One that its unit starts at boot, and that must find its class.
 CONTAINER = {"name": "bh-in", "command": ["sleep", "100000"], "stop_timeout": 0, "restart_policy": "always", "rdt": {"class": "bh-gold"}}

@@ -18,7 +18,7 @@ import pytest
 from nodes import plays
 from nodes.images import LabError
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.turns("fleet")
 
 CLASSES = {
     "gold": {"l3": "50%", "exclusive": True, "mb": ["80%", "64GBps"], "smba": "32GBps", "workloads": ["bh-web", "bh-absent"]},
@@ -113,3 +113,38 @@ def test_what_is_required_and_cannot_be_had(fleet):
     assert changed(said) == {members["intel"].name: 0}
     assert "no classes were made" in said and "cannot divide SMBA" in said
     assert not members["intel"].run("ls -d /sys/fs/resctrl/gold", check=False).stdout
+
+
+def test_roles_workload_and_rdt_fit_together(node):
+    """A workload without a command is a slice under systemd, and a class finds it by the workload's name; in check mode before it is there, too."""
+    node = node("intel", "v2")
+    both = {
+        "workload_list": [{"name": "bh-fit", "resources": {"pids": {"max": 50}}}],
+        "rdt_classes": {"batch": {"l3": "20%", "cgroups": ["bh-fit"]}},
+    }
+    roles = [{"role": "bulkhead.linux.workload"}, {"role": "bulkhead.linux.rdt"}]
+    play = [{"hosts": "all", "gather_facts": False, "roles": roles, "vars": both}]
+
+    node.run("umount /sys/fs/resctrl; rm -f /run/bulkhead/resctrl.json", check=False)
+    foreseen = plays.ansible([node], play, ["--check"])
+    assert "check mode leaves them out: bh-fit" in foreseen
+    assert not node.run("ls -d /sys/fs/resctrl/batch", check=False).stdout
+    plays.ansible([node], play)
+    node.run("systemd-run --quiet --unit bh-inside --slice 'bh\\x2dfit.slice' sleep 1000")
+    plays.ansible([node], play)
+    pid = node.run("systemctl show --value -p MainPID bh-inside").stdout.strip()
+    assert pid in node.run("cat /sys/fs/resctrl/batch/tasks").stdout.split()
+    again = plays.ansible([node], play)
+    assert changed(again) == {node.name: 0}, again
+
+    typo = {**both, "rdt_classes": {"batch": {"l33": "20%"}}, "rdt_policy": "skip"}
+    for wrong in (typo, {**typo, "rdt_classes": {"batch": {"l3": "20&"}}}):
+        with pytest.raises(LabError, match=r"l33|'20&' is neither"):
+            plays.ansible([node], [{**play[0], "vars": wrong, "roles": roles[1:]}])
+
+    node.run("systemctl stop bh-inside")
+    both["rdt_classes"]["batch"] = {"state": "absent"}
+    both["workload_list"] = []
+    said = plays.ansible([node], [{**play[0], "vars": {**both, "workload_prune": True}}])
+    assert "not in workload_list any more: group bh-fit" in said
+    assert not node.run("ls -d /sys/fs/cgroup/bh*fit*", check=False).stdout

@@ -20,8 +20,6 @@ import pytest
 from nodes import plays
 from nodes.node import Node
 
-pytestmark = pytest.mark.long
-
 UNITS = "tests/lab/inside/test_systemd_boot.py"
 DESIRED = "/etc/bulkhead/desired.d/cgroup_group.json"
 # Everything that a boot must bring back, as the kernel shows it; the ids of processes and the times are another boot's.

@@ -14,8 +14,6 @@ import pytest
 from nodes import plays
 from nodes.images import HERE
 
-pytestmark = pytest.mark.long
-
 INSIDE = "tests/lab/inside/test_systemd_%s.py"
 MODES = ("v2", "hybrid", "v1")
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 import concurrent.futures
 
 import pytest
-from nodes import plays
-
-pytestmark = pytest.mark.long
+from nodes import plays, rotation
 
 CGROUP_GROUP = {"cgroup_group_only": ["memory"], "cgroup_group_parts": ["bite", "processes", "nested"]}
 CONTAINER_RUN = {"container_run_only": ["made", "limited in place", "paused", "given mounts", "removed"]}
@@ -31,11 +29,17 @@ WORK = {
 }
 
 
+
+def part(which):
+    return "targets on v2" if which[1] == "v2" else "targets on v1 and hybrid"
+
+
 @pytest.fixture(scope="module")
 def work(lab):
     """What becomes of each target on each node: futures."""
     outcome = {(which, name): concurrent.futures.Future() for which, targets in WORK.items() for name, _more in targets}
-    members = dict(zip(WORK, lab.fleet(*WORK)))
+    now = [which for which in WORK if rotation.runs(part(which))]
+    members = dict(zip(now, lab.fleet(*now)))
 
     def run(which):
         for name, more in WORK[which]:
@@ -45,18 +49,24 @@ def work(lab):
                 outcome[which, name].set_exception(error)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for which in WORK:
+        for which in now:
             pool.submit(run, which)
         yield outcome
 
 
 @pytest.mark.parametrize(
-    ("which", "target"), [pytest.param(which, name, id="%s-%s-%s" % (*which, name)) for which, them in WORK.items() for name, _more in them]
+    ("which", "target"),
+    [
+        pytest.param(which, name, id="%s-%s-%s" % (*which, name), marks=pytest.mark.turns(part(which)))
+        for which, them in WORK.items()
+        for name, _more in them
+    ],
 )
 def test_target(which, target, work):
     work[which, target].result()
 
 
+@pytest.mark.turns("targets on v2")
 def test_role_node_twice(node):
     """Role node says in check mode what it then does, and has nothing to do the second time."""
     it = node("intel", "v2")

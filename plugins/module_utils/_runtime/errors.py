@@ -27,6 +27,7 @@ class BulkheadError(Exception):
     errno: the kernel's answer as a number of errno.h, 0 when the kernel was not asked.
     kernel: the kernel's own words, where it has any.
     hint: what the reader can do about it.
+    input: whether the options could not be understood, before anything else was looked at.
     result: what a module returns beside the error, where what was asked was done and came to a bad end.
     """
 
@@ -39,6 +40,7 @@ class BulkheadError(Exception):
         self.kernel = kernel
         self.hint = hint
         self.undo_failures: list[str] = []
+        self.input = False
         self.result: dict[str, Any] = {}
 
     @classmethod
@@ -69,6 +71,7 @@ class BulkheadError(Exception):
             "kernel": self.kernel,
             "hint": self.hint,
             "undo_failures": self.undo_failures,
+            "input": self.input,
         }
 
 

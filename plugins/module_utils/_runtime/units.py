@@ -31,13 +31,22 @@ def is_max(value: Number) -> bool:
     return str(value).strip().lower() in _WORDS_FOR_NO_LIMIT
 
 
-def _split(value: Number, what: str) -> tuple[float, str, str]:
-    """(number, unit, text as given); refuses what is empty, negative or not a number."""
+def _text(value: Number, what: str) -> str:
+    """The text of a number; refuses what is empty or a boolean."""
     if isinstance(value, bool):
         raise InvalidInput("%s: %r is not a number" % (what, value))
     text = str(value).strip()
     if not text:
-        raise InvalidInput("%s is empty" % what, hint="leave the option out to keep the kernel's value, or give 'max' to lift a limit")
+        raise InvalidInput(
+            "%s is empty" % what,
+            hint="leave the option out to keep the kernel's value, or give 'max' to lift a limit",
+        )
+    return text
+
+
+def _split(value: Number, what: str) -> tuple[float, str, str]:
+    """(number, unit, text as given); refuses what is empty, negative or not a number."""
+    text = _text(value, what)
     end = len(text)
     while end and not (text[end - 1].isdigit() or text[end - 1] == "."):
         end -= 1
@@ -94,12 +103,13 @@ def parse_time(value: Number, what: str = "time") -> int:
 
 def parse_count(value: Number, what: str = "count", low: int = 0, high: int = _LARGEST) -> int:
     """A whole decimal number from low to high. "010" is ten and not, as the kernel would read it, eight."""
-    number, unit, text = _split(value, what)
-    if unit or not isinstance(number, int):
+    text = _text(value, what)
+    digits = text[1:] if text.startswith("-") else text
+    if not (digits.isascii() and digits.isdigit()):
         raise InvalidInput("%s: %r is not a whole number" % (what, text))
-    if not low <= number <= high:
-        raise InvalidInput("%s: %d is not within %d to %d" % (what, number, low, high))
-    return number
+    if len(digits) > 19 or not low <= int(text) <= high:
+        raise InvalidInput("%s: %s is not within %d to %d" % (what, text, low, high))
+    return int(text)
 
 
 def parse_boolean(value: object, what: str = "value") -> bool:
@@ -119,8 +129,11 @@ _LAST_NUMBER = 65535
 def parse_list(text: object, what: str = "list") -> frozenset[int]:
     """Numbers from the kernel's list format, "0-3,7" or "0-31:2/8" (bitmap_parselist(), lib/bitmap-str.c).
 
-    An empty text is the empty set, as the kernel prints it; whether that may be asked for is for the caller to say.
+    A list of Python has such a text in each of its places. An empty text is the empty set, as the kernel prints it;
+    whether that may be asked for is for the caller to say.
     """
+    if isinstance(text, (list, tuple)):
+        text = ",".join(str(part) for part in text)
     numbers: set[int] = set()
     for part in str(text).strip().split(","):
         part = part.strip()
@@ -129,11 +142,11 @@ def parse_list(text: object, what: str = "list") -> frozenset[int]:
         try:
             span, _colon, pattern = part.partition(":")
             first_text, dash, last_text = span.partition("-")
-            first = int(first_text)
-            last = int(last_text) if dash else first
+            first = _digits(first_text)
+            last = _digits(last_text) if dash else first
             used, group = 1, 1
             if pattern:
-                used, group = (int(number) for number in pattern.split("/"))
+                used, group = (_digits(number) for number in pattern.split("/"))
             if first > last or first < 0 or not 0 < used <= group:
                 raise ValueError(part)
         except ValueError:
@@ -142,6 +155,13 @@ def parse_list(text: object, what: str = "list") -> frozenset[int]:
             raise InvalidInput("%s: %r names number %d, and no machine has any beyond %d" % (what, str(text), last, _LAST_NUMBER))
         numbers.update(n for n in range(first, last + 1) if (n - first) % group < used)
     return frozenset(numbers)
+
+
+def _digits(text: str) -> int:
+    """A number as the kernel reads it. Python's int() also takes signs, underscores and digits of other scripts."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return int(text)
 
 
 def format_list(numbers: Iterable[int]) -> str:

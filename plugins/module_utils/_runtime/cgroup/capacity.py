@@ -111,9 +111,10 @@ def check(host: Host, groups: list[Group]) -> list[str]:
                 if option not in changed or total <= capacity:
                     continue
                 show = _SHOW[option.partition(".")[0]]
-                text = "%s of the groups below /%s adds up to %s, and there is %s" % (option, parent, show(total), show(capacity))
+                above = group.title if parent == group.name else group.title.rpartition("/")[0]
+                text = "%s of the groups below /%s adds up to %s, and there is %s" % (option, above, show(total), show(capacity))
                 if group.overcommit == "deny":
-                    raise InvalidInput(text, hint="lower some of them, or allow it with overcommit: allow or warn")
+                    raise InvalidInput("%s: %s" % (group.called, text), hint="lower some of them, or allow it with overcommit: allow or warn")
                 if text not in warnings:
                     warnings.append(text)
     return warnings

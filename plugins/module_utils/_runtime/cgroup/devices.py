@@ -118,6 +118,8 @@ def read_v1(text: str) -> Policy:
             return Policy(True)
         major, minor = numbers.split(":")
         policy.exceptions[kind, major, minor] = _ordered(access)
+    if all(policy.exceptions.get((kind, "*", "*")) == "rwm" for kind in "bc"):
+        return Policy(True)
     return policy
 
 
@@ -148,17 +150,59 @@ class DeviceWrite(Step):
             self._write("allow", line)
 
 
-def steps_v1(tree: Tree, group: str, now: Policy, wanted: Policy) -> list[Step]:
-    """The writes from one policy to the other: what is taken away first."""
+class Inside:
+    """A group below one whose policy changes. child: whether it is given what that is given."""
+
+    def __init__(self, group: str, child: bool, now: Policy) -> None:
+        self.group = group
+        self.child = child
+        self.now = now
+
+
+def steps_v1(tree: Tree, group: str, now: Policy, wanted: Policy, children: bool = False, inside: list[Inside] | None = None) -> list[Step]:
+    """The writes from one policy to the other: what is taken away first.
+
+    children: whether there are groups below it; inside: those of them that give way to it.
+    """
+    found: list[Step] = []
+    for step in _writes_v1(tree, group, now, wanted, children):
+        same = [write for one in inside or [] for write in _inside(tree, one, step.verb, step.line)]
+        found += [*same, step] if step.verb == "deny" else [step, *same]
+    return found
+
+
+def _inside(tree: Tree, one: Inside, verb: str, line: str) -> list[Step]:
+    """The same for a group below. What is taken from a group the kernel takes from that as well, and gives back to none: so it is
+    taken by name, and comes back when it is undone."""
+    kind, numbers, access = line.split()
+    major, minor = numbers.split(":")
+    held = set(one.now.exceptions.get((kind, major, minor), ""))
+    letters = _ordered("".join(set(access) & held if verb == "deny" else set(access) - held))
+    if one.now.allow or not letters or (verb == "allow" and not one.child):
+        return []
+    return [DeviceWrite(tree, one.group, verb, "%s %s %s" % (kind, numbers, letters))]
+
+
+def _writes_v1(tree: Tree, group: str, now: Policy, wanted: Policy, children: bool) -> list[DeviceWrite]:
     if wanted.allow and wanted.exceptions:
         raise InvalidInput(
             "devices of %s: with everything else allowed, v1 does not show which devices are denied" % group,
             hint="list what is allowed instead: v1 shows that, so that a second run can tell",
         )
     if wanted.allow:
-        return [] if now.allow else [DeviceWrite(tree, group, "allow", "a", now.lines())]
-    steps: list[Step] = []
+        if now.allow:
+            return []
+        if children:  # everything at once can be allowed only while nothing is below
+            return [DeviceWrite(tree, group, "allow", "%s *:* rwm" % kind) for kind in "bc"]
+        return [DeviceWrite(tree, group, "allow", "a", now.lines())]
+    steps: list[DeviceWrite] = []
     held = now.exceptions
+    if now.allow and children:
+        raise InvalidInput(
+            "devices of %s: it may use everything and has groups below it, and on v1 the kernel then takes no other rule" % group,
+            target=tree.full(group + "/devices.deny"),
+            hint="remove the groups below it first; those of a container go when it is stopped",
+        )
     if now.allow:
         steps.append(DeviceWrite(tree, group, "deny", "a"))
         held = {}

@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from .. import units
 from ..errors import InvalidInput
 from ..kernel import block
-from . import devices, knobs, slices
+from . import devices, files, knobs, slices
 from .host import IMPLICIT_V2, V1_NAMES, Hierarchy, Host
 from .knobs import File
-from .values import MAX, Format
+from .values import MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ _NOT_SETTINGS = {
     "memory.reclaim": "",
     "release_agent": "",
 }
+# Files in which a new group has less than anything that can be asked for.
+_START_LOW = ("cpuset.cpus", "cpuset.mems", "cpuset.cpus.partition", "cpuset.cpu_exclusive", "cpu.max.burst", "cpu.cfs_burst_us")
 # Files with lines, of which the kernel reads the numbers without units ("rbps=10M" is 10 B/s to it).
 _LINES = {file.name: option for option, files in knobs.KEYED_FILES.items() for file in files}
 
@@ -50,13 +53,14 @@ class Setting:
     """One value that one file of the group is to hold.
 
     option: the option it comes from, asked: the value as the user wrote it, value: the same in the vocabulary of v2.
+    said: the option as the user named it, which may be a file.
     key: the line of files that have several. order, starts_low: see Knob. swap_only: the value is swap alone, the file counts memory and swap.
     """
 
-    __slots__ = ("asked", "deadly", "file", "hierarchy", "kept", "key", "option", "order", "starts_low", "swap_only", "value")
+    __slots__ = ("asked", "deadly", "file", "hierarchy", "kept", "key", "option", "order", "said", "starts_low", "swap_only", "value")
 
     def __init__(self, option: str, asked: object, hierarchy: Hierarchy, file: File, value: str, key: str = "", order: int = 99, deadly: bool = False) -> None:
-        self.option = option
+        self.option = self.said = option
         self.asked = asked
         self.hierarchy = hierarchy
         self.file = file
@@ -65,26 +69,37 @@ class Setting:
         self.order = order
         self.deadly = deadly
         self.kept = file.format.kept(value)
-        self.starts_low = option in ("cpuset.cpus", "cpuset.mems", "cpuset.partition", "cpu.burst")
+        self.starts_low = file.name in _START_LOW
         self.swap_only = False
+
+    @property
+    def place(self) -> str:
+        """What of the kernel holds it, in one spelling: the file, with the line of files that have several."""
+        return "%s %s" % (self.file.name, self.key) if self.key else self.file.name
 
 
 class Group:
     """One group as it is desired.
 
-    title: what the user calls it; name: where it is below the root of each hierarchy, for units of systemd known only when planned.
+    title: what the user calls it; called: the same with its kind, for messages.
+    name: where it is below the root of each hierarchy, for units of systemd known only when planned.
     place: the unit that it is or below which it is, where systemd manages it. boundary: the group of the unit above it that
     delegates to us: what lies above that is not ours to write. awaited: that unit is yet to be started, and will be before the group is made.
     brought_back: it is as it was asked for once, and what groups above it have lost with CPUs that were gone is given back to them.
+    follows: what is below it only divides it, or belongs to somebody who may be hostile (a container): its child groups are
+    given what it is given, and no value that any group below it has keeps its own limits from being changed.
+    may_force: whether whoever asks for it has an option `force`.
     """
 
-    def __init__(self, name: str, present: bool = True) -> None:
+    def __init__(self, name: str, present: bool = True, called: str = "") -> None:
         self.name = name
         self.title = name
+        self.called = called or "group " + name
         self.place: slices.Place | None = None
         self.boundary = ""
         self.awaited = False
         self.brought_back = False
+        self.follows = False
         self.present = present
         self.settings: list[Setting] = []
         self.hierarchies: list[Hierarchy] = []
@@ -94,6 +109,7 @@ class Group:
         self.frozen: bool | None = None
         self.devices: devices.Policy | None = None
         self.force = False
+        self.may_force = True
         self.overcommit = "allow"
 
     @property
@@ -131,14 +147,21 @@ def check_name(name: object) -> str:
     for part in text.split("/"):
         if part in ("", ".", ".."):
             raise InvalidInput("name %r has the component %r" % (text, part), hint="write it as plain names joined by single slashes")
-        if "\n" in part or len(part.encode()) > 255:
-            raise InvalidInput("name %r holds a newline or a component of more than 255 bytes" % text)
+        if "\n" in part or "\0" in part or _length(part) > 255:
+            raise InvalidInput("name %r holds a newline, a NUL or a component of more than 255 bytes" % text)
         if _INTERFACE.fullmatch(part):
             raise InvalidInput(
                 "name %r: %r could be an interface file of the kernel" % (text, part),
                 hint="a group must not be called like a controller and a dot; cgroup-v2.rst, 'Avoid Name Collisions'",
             )
     return text
+
+
+def _length(part: str) -> int:
+    try:
+        return len(os.fsencode(part))
+    except UnicodeEncodeError:
+        raise InvalidInput("name %r holds half of a character" % part) from None
 
 
 def _place(name: str, manager: str, host: Host) -> slices.Place | None:
@@ -159,10 +182,13 @@ def _place(name: str, manager: str, host: Host) -> slices.Place | None:
     return place
 
 
-def parse_group(options: dict[str, Any], host: Host) -> Group:
-    """The desired group from a module's options; None stands for "leave alone". Raises InvalidInput, writes nothing."""
-    group = Group(check_name(options.get("name")), options.get("state", "present") != "absent")
-    group.force = bool(options.get("force"))
+def parse_group(options: dict[str, Any], host: Host, called: str = "", may_force: bool = True) -> Group:
+    """The desired group from a module's options; None stands for "leave alone". Raises InvalidInput, writes nothing.
+
+    called: what messages call it, where that is not "group NAME" ("container web").
+    """
+    group = Group(check_name(options.get("name")), options.get("state", "present") != "absent", called)
+    group.force, group.may_force = bool(options.get("force")), may_force
     group.place = _place(group.title, options.get("manager") or "cgroupfs", host)
     if not group.present:
         return group
@@ -174,8 +200,9 @@ def parse_group(options: dict[str, Any], host: Host) -> Group:
         _parse_files(group, options.get("files") or {}, host)
         _parse_rest(group, options, host)
         _check_weight(group)
+        _check_twice(group)
     except InvalidInput as error:
-        error.problem = "group %s: %s" % (group.name, error.problem)
+        error.problem = "%s: %s" % (group.called, error.problem)
         raise
     if not group.hierarchies:
         # Nothing tells where it must be: on v2 the one tree, on pure v1 wherever it could be limited later.
@@ -198,7 +225,7 @@ def _row(option: str) -> knobs.Knob:
         raise InvalidInput("there is no limit called %s" % option, hint="there are %s" % ", ".join(knobs.BY_OPTION)) from None
 
 
-def _set(group: Group, knob: knobs.Knob, asked: object, host: Host) -> None:
+def _set(group: Group, knob: knobs.Knob, asked: object, host: Host, said: str = "") -> None:
     option = knob.option
     if str(asked).strip() == "":
         raise InvalidInput(
@@ -211,12 +238,29 @@ def _set(group: Group, knob: knobs.Knob, asked: object, host: Host) -> None:
         raise InvalidInput("%s has no counterpart in cgroup v1, which has %s on this machine: %s" % (option, knob.controller, knob.absent_on_v1))
     if hierarchy.version == 1 and value == "isolated":
         raise InvalidInput("%s: cgroup v1 knows member and root (cpuset.cpu_exclusive) only" % option)
-    if knob.deadly and value == "0" and not group.force:
-        raise InvalidInput("%s of 0 would kill or stop whatever runs in the group" % option, hint="if that is meant, add force: true")
     for file in knob.files(hierarchy.version):
         setting = Setting(option, asked, hierarchy, file, value, order=knob.order, deadly=knob.deadly)
+        if knob.deadly:
+            _check_zero(group, setting)
+        setting.said = said or option
         setting.swap_only = hierarchy.version == 1 and option == "memory.swap_max"
         group.settings.append(setting)
+
+
+def _check_zero(group: Group, setting: Setting) -> None:
+    """Refuse a limit that comes to 0, by itself or by the kernel's rounding, unless it is forced."""
+    if setting.kept != "0" or group.force:
+        return
+    if setting.value != "0":
+        raise InvalidInput(
+            "%s of %s is less than the kernel counts in, and would be 0" % (setting.option, setting.asked),
+            hint="a number without a unit is bytes: 512M is 512 MiB" + ("; if 0 is meant, add force: true" if group.may_force else ""),
+        )
+    if setting.deadly:
+        raise InvalidInput(
+            "%s of 0 would kill or stop whatever runs in the group" % setting.option,
+            hint="if that is meant, add force: true" if group.may_force else "",
+        )
 
 
 def _parse_io(group: Group, section: dict[str, Any], host: Host) -> None:
@@ -257,45 +301,66 @@ def _parse_keyed(group: Group, options: dict[str, Any], host: Host) -> None:
         if str(asked).strip() == "":
             raise InvalidInput("%s is empty" % option)
         value = MAX if units.is_max(asked) else str(units.parse_size(asked, option))
-        group.settings.append(Setting(option, asked, hierarchy, knobs.hugetlb_file(name, hierarchy.version), value))
+        setting = Setting(option, asked, hierarchy, knobs.hugetlb_file(name, hierarchy.version), value)
+        _check_zero(group, setting)
+        group.settings.append(setting)
     for device, limits in (options.get("rdma") or {}).items():
         for resource, asked in (limits or {}).items():
             option = "rdma %s %s" % (device, resource)
+            _check_word(device, "rdma", "a device")
             if resource not in ("hca_handle", "hca_object"):
                 raise InvalidInput("%s: rdma limits hca_handle and hca_object" % option)
             hierarchy = group.needs("rdma", host, option)
-            value = MAX if units.is_max(asked) else str(units.parse_count(asked, option))
+            value = knobs.rdma_count(asked, option)
             group.settings.append(Setting(option, asked, hierarchy, knobs.RDMA_MAX, value, "%s %s" % (device, resource)))
     for resource, asked in (options.get("misc") or {}).items():
         option = "misc.%s" % resource
+        _check_word(resource, "misc", "a resource")
         hierarchy = group.needs("misc", host, option)
         value = MAX if units.is_max(asked) else str(units.parse_count(asked, option))
         group.settings.append(Setting(option, asked, hierarchy, knobs.MISC_MAX, value, str(resource)))
 
 
+def _check_word(name: object, option: str, what: str) -> None:
+    """A name is one word of a line: a space would make another line of it."""
+    if not str(name).isprintable() or len(str(name).split()) != 1 or str(name) != str(name).strip():
+        raise InvalidInput("%s: %r is not the name of %s" % (option, str(name), what))
+
+
+def _check_twice(group: Group) -> None:
+    """Refuse two options that mean one file of the kernel and do not agree; the same twice is written once."""
+    seen: dict[tuple[Hierarchy, str], Setting] = {}
+    for setting in group.settings:
+        twin = files.TWINS.get(setting.place, setting.place)
+        other = seen.setdefault((setting.hierarchy, twin), setting)
+        same = other.place == setting.place and comparable(group, other) == comparable(group, setting)
+        if other is not setting and not same:
+            where = "the same file, %s" % setting.file.name if setting.place == other.place else "two names for one value"
+            raise InvalidInput(
+                "%s (%s) and %s (%s) are %s" % (other.said, other.asked, setting.said, setting.asked, where),
+                hint="leave one of them out",
+            )
+
+
+def comparable(group: Group, setting: Setting) -> str:
+    """What the file will hold, as far as that can be known before the machine is looked at: v1 adds memory to swap."""
+    if not setting.swap_only:
+        return setting.kept
+    limit = next((other.kept for other in group.settings if other.option == "memory.max"), MAX)
+    if MAX in (limit, setting.value):
+        return MAX if setting.value == MAX else "%s beside memory.max" % setting.kept
+    return str(int(limit) + int(setting.kept))
+
+
 def _check_weight(group: Group) -> None:
     """The kernel takes no weight for an idle group (sched_group_set_shares(), kernel/sched/fair.c)."""
-    given = {setting.option: setting.value for setting in group.settings}
-    if given.get("cpu.idle") == "1" and "cpu.weight" in given:
+    given = {setting.file.name: setting.value for setting in group.settings}
+    if given.get("cpu.idle") == "1" and not {"cpu.weight", "cpu.shares", "cpu.weight.nice"}.isdisjoint(given):
         raise InvalidInput("cpu.weight cannot be had with cpu.idle: an idle group has no weight", hint="leave one of them out")
 
 
-class _AnyText(Format):
-    """A file that this collection has no row for: numbers are compared as numbers, all else as words."""
-
-    def kept(self, value: str) -> str:
-        return self.normal(value)
-
-    def normal(self, text: str, key: str = "") -> str:
-        text = " ".join(text.split())
-        return str(int(text, 0)) if re.fullmatch(r"-?(0|[1-9][0-9]*|0x[0-9a-f]+)", text) else text
-
-    def restored(self, kept: str, key: str = "") -> str:
-        return kept or "\n"
-
-
-def _parse_files(group: Group, files: dict[str, Any], host: Host) -> None:
-    for name, asked in files.items():
+def _parse_files(group: Group, asked_files: dict[str, Any], host: Host) -> None:
+    for name, asked in asked_files.items():
         if not _FILE_NAME.fullmatch(str(name)):
             raise InvalidInput("files: %r is not the name of an interface file" % name, hint="give the bare name, such as memory.swappiness")
         if name in _NOT_SETTINGS:
@@ -303,31 +368,38 @@ def _parse_files(group: Group, files: dict[str, Any], host: Host) -> None:
             raise InvalidInput("files: %s acts when it is written and keeps no setting" % name, hint="use %s" % instead if instead else "")
         if name in _LINES:
             raise InvalidInput("files: %s has a line for each device or resource" % name, hint="use the option %s" % _LINES[name])
-        text = str(int(asked)) if isinstance(asked, bool) else str(asked)
-        if not text.strip():
+        if str(asked).strip() == "":
             raise InvalidInput("files: the value for %s is empty, which the kernel would read as 0 or as nothing" % name)
-        prefix = str(name).partition(".")[0]
-        option = "files %s" % name
-        known = knobs.file_by_name(name)
-        if known and len(known[0].v1) < 2 and host.hierarchy(known[0].controller, option).version == (2 if known[1] is known[0].v2 else 1):
-            # A file of the table: units, rounding and the refusal of what kills hold here too.
-            _set(group, known[0], asked, host)
-            continue
-        if prefix == "cgroup" or "." not in str(name):
-            # Files of the core are in every v1 hierarchy of the group, or in the v2 one.
-            core = [hierarchy for hierarchy in host.hierarchies if (hierarchy.version == 1) == (name in ("notify_on_release", "cgroup.clone_children"))]
-            joined = [hierarchy for hierarchy in group.hierarchies if hierarchy in core] or core
-            for hierarchy in joined:
-                group.joins(hierarchy)
-                group.settings.append(Setting(option, asked, hierarchy, File(str(name), _AnyText()), text))
-            continue
-        controller = next((new for new, old in V1_NAMES.items() if old == prefix), prefix)
-        hierarchy = group.needs(controller, host, option)
-        group.settings.append(Setting(option, asked, hierarchy, File(str(name), _AnyText()), text))
+        _set_file(group, str(name), asked, host)
+
+
+def _set_file(group: Group, name: str, asked: object, host: Host) -> None:
+    """One file by its name: as the option reads it, where an option has it in the same words."""
+    prefix, option = name.partition(".")[0], "files %s" % name
+    controller = next((new for new, old in V1_NAMES.items() if old == prefix), prefix)
+    knob = files.option_of(name)
+    if knob and name in [file.name for file in knob.files(host.hierarchy(knob.controller, option).version)]:
+        _set(group, knob, asked, host, said=option)
+        return
+    value, format, deadly = files.read(name, asked)
+    file = File(name, format)
+    if prefix == "cgroup" or "." not in name:
+        # Files of the core are in every v1 hierarchy of the group, or in the v2 one.
+        core = [hierarchy for hierarchy in host.hierarchies if (hierarchy.version == 1) == (name in ("notify_on_release", "cgroup.clone_children"))]
+        for hierarchy in [hierarchy for hierarchy in group.hierarchies if hierarchy in core] or core:
+            group.joins(hierarchy)
+            group.settings.append(Setting(option, asked, hierarchy, file, value))
+        return
+    known = knobs.file_by_name(name)
+    setting = Setting(option, asked, group.needs(controller, host, option), file, value, order=known[0].order if known else 99)
+    if deadly:
+        _check_zero(group, setting)
+    group.settings.append(setting)
 
 
 def _parse_rest(group: Group, options: dict[str, Any], host: Host) -> None:
-    group.controllers_asked = list(options.get("controllers") or [])
+    names = {old: new for new, old in V1_NAMES.items()}
+    group.controllers_asked = [names.get(name, name) for name in options.get("controllers") or []]
     for controller in group.controllers_asked:
         if controller in IMPLICIT_V2:
             group.joins(host.hierarchy_of(controller))

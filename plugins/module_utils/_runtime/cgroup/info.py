@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from ..errors import InvalidInput
 from ..kernel import cgroupfs, processes, systemd
-from . import capacity, devices, slices, steps
+from . import capacity, devices, slices, steps, subtree
 from .host import Hierarchy, Host
 from .knobs import IO_MAX_V1, KNOBS
 from .values import MAX
@@ -92,6 +92,7 @@ def describe(host: Host, name: str) -> dict[str, Any]:
         return found
     reader = Reader(host, name)
     inside = sorted({pid for hierarchy in places for pid in steps.pids_in(hierarchy, name)}) if name else []
+    below = processes_below(host, name) if name else []
     found.update(
         hierarchies={hierarchy.name: hierarchy.tree.full(name) for hierarchy in places},
         limits=_limits(reader),
@@ -102,12 +103,47 @@ def describe(host: Host, name: str) -> dict[str, Any]:
         pressure=_pressure(reader),
         events=_events(reader),
         processes=inside,
+        processes_below=sorted({*inside, *below}),
+        zombies=zombies(reader) if name else [],
         frozen=any(bool(steps.is_frozen(hierarchy, name)) for hierarchy in places if name and (hierarchy is host.hierarchy_of("freezer"))),
         children=sorted({child for hierarchy in places for child in hierarchy.tree.directories(name)}),
     )
     if name and not any(hierarchy.tree.exists(name) for hierarchy in places):
         return {"name": name, "exists": False}
     return found
+
+
+def processes_below(host: Host, name: str) -> list[int]:
+    """The processes in the groups below a group, in whichever hierarchy; those of a container are in such groups."""
+    found: set[int] = set()
+    for hierarchy in host.hierarchies:
+        for group in subtree.below(hierarchy.tree, name):
+            found.update(steps.pids_in(hierarchy, group))
+    return sorted(found)
+
+
+def zombies(reader: Reader) -> list[int]:
+    """The processes that have ended in a group or below it and wait to be reaped: they count in pids.current and are listed nowhere.
+
+    All processes of the machine are looked at, but only where the count says that there is one.
+    """
+    hierarchy = reader.place("pids")
+    counted = reader.number(hierarchy, "pids.current")
+    if hierarchy is None or not counted:
+        return []
+    groups = [reader.name, *subtree.below(hierarchy.tree, reader.name)]
+    file = "cgroup.threads" if hierarchy.version == 2 else "tasks"
+    if counted <= sum(len(_words(hierarchy, "%s/%s" % (group, file))) for group in groups):
+        return []
+    dead = [pid for pid in processes.every() if processes.ended(pid) is not None]
+    return [pid for pid in dead if hierarchy.group_of(pid) in groups]
+
+
+def _words(hierarchy: Hierarchy, file: str) -> list[str]:
+    try:
+        return hierarchy.tree.read(file).split()
+    except OSError:
+        return []  # the group is gone
 
 
 def find(host: Host, name: str) -> str:

@@ -69,8 +69,19 @@ def _size(value: Any, what: str, host: Host) -> str:
     return MAX if units.is_max(value) else str(units.parse_size(value, what))
 
 
-def _count(value: Any, what: str, host: Host) -> str:
-    return MAX if units.is_max(value) else str(units.parse_count(value, what))
+# PID_MAX_LIMIT on 64 bits, include/linux/threads.h: pids_max_write() refuses more.
+_MOST_PROCESSES = 4194304
+
+
+def _processes(value: Any, what: str, host: Host) -> str:
+    return MAX if units.is_max(value) else str(units.parse_count(value, what, 0, _MOST_PROCESSES))
+
+
+def rdma_count(value: Any, what: str) -> str:
+    """A limit of rdma.max, which counts in 31 bits and takes their end for no limit (rdmacg_parse_limits())."""
+    most = (1 << 31) - 1
+    number = most if units.is_max(value) else units.parse_count(value, what, 0, most)
+    return MAX if number == most else str(number)
 
 
 def _weight(value: Any, what: str, host: Host) -> str:
@@ -82,6 +93,30 @@ def _flag(value: Any, what: str, host: Host) -> str:
 
 
 DEFAULT_PERIOD = 100000
+
+
+# MAX_BW, kernel/sched/sched.h: what quota and burst together may come to.
+_LONGEST = (1 << 44) - 1
+_MOST_CPUS = 65536
+
+
+def _cores(value: Any, what: str) -> float:
+    """A number of CPUs."""
+    try:
+        count = float(str(value))
+    except ValueError:
+        count = 0.0
+    if count >= _MOST_CPUS:
+        raise InvalidInput(
+            "%s: %s CPUs are more than any machine has" % (what, value),
+            hint="a plain number is a number of CPUs; a quota in microseconds has its period beside it, as in '50000 100000'",
+        )
+    if not count > 0:
+        raise InvalidInput(
+            "%s: %r is not a number of CPUs" % (what, value),
+            hint="give for example 1.5, or '150ms 100ms' (quota and period), or max",
+        )
+    return count
 
 
 def _bandwidth(value: Any, what: str, host: Host) -> str:
@@ -97,13 +132,7 @@ def _bandwidth(value: Any, what: str, host: Host) -> str:
     elif units.is_max(value):
         quota = MAX
     else:
-        try:
-            count = float(str(value))
-        except ValueError:
-            count = 0.0
-        if not 0 < count < 65536:
-            raise InvalidInput("%s: %r is not a number of CPUs" % (what, value), hint="give for example 1.5, or '150ms 100ms' (quota and period), or max")
-        quota = round(count * DEFAULT_PERIOD)
+        quota = round(_cores(value, what) * DEFAULT_PERIOD)
     period = units.parse_time(period, what + " period")
     if not 1000 <= period <= 1000000:
         raise InvalidInput("%s: a period of %d us is not within 1 ms to 1 s" % (what, period))
@@ -115,11 +144,16 @@ def _bandwidth(value: Any, what: str, host: Host) -> str:
             "%s: a quota of %d us is below the kernel's least of 1 ms" % (what, quota),
             hint="that is %.3f CPUs in a period of %d us; take at least %.3f" % (quota / period, period, 1000 / period),
         )
+    if quota > _LONGEST:
+        raise InvalidInput("%s: a quota of %d us is more than the kernel counts (%d us)" % (what, quota, _LONGEST), hint="give max for no limit")
     return "%d %d" % (quota, period)
 
 
 def _burst(value: Any, what: str, host: Host) -> str:
-    return str(units.parse_time(value, what))
+    burst = units.parse_time(value, what)
+    if burst > _LONGEST:
+        raise InvalidInput("%s: %d us is more than the kernel counts (%d us)" % (what, burst, _LONGEST))
+    return str(burst)
 
 
 def _numbers(there: Callable[[Host], frozenset[int]], noun: str) -> Parser:
@@ -203,7 +237,7 @@ KNOBS = [
         (File("cpuset.cpu_exclusive", values.Exclusive("member", "root")),),
     ),
     Knob("io.weight", _weight, File("io.weight", values.DefaultLine()), (File("blkio.bfq.weight", values.BfqWeight()),)),
-    Knob("pids.max", _count, File("pids.max", _PLAIN, "pids.current"), (File("pids.max", _PLAIN, "pids.current"),)),
+    Knob("pids.max", _processes, File("pids.max", _PLAIN, "pids.current"), (File("pids.max", _PLAIN, "pids.current"),)),
 ]
 for _order, _knob in enumerate(KNOBS):
     _knob.order = _order

@@ -7,29 +7,37 @@
 The order of a plan, and why:
 
 1. groups that are to go (they free what others may need);
-2. what takes something from groups, from the leaves up: a v1 child may never have more than its parent, and exclusive
+2. what must be given before something can be taken: a v1 cpuset that is to be another has both in between;
+3. what takes something from groups, from the leaves up: a v1 child may never have more than its parent, and exclusive
    CPUs must be let go before another group can have them;
-3. from the root down: new groups, controllers handed down to them, their settings, and what gives groups more;
-4. device policies, then processes moved in, then freezing.
+4. from the root down: new groups, controllers handed down to them, their settings, and what gives groups more;
+5. device policies, then processes moved in, then freezing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from ..errors import BulkheadError, InvalidInput
-from ..kernel import processes
+from ..kernel import cgroupfs, processes
 from ..kernel.files import Tree
 from ..plan import Plan, Step
-from ..units import format_list, format_size, parse_list
-from . import capacity, devices, steps
+from ..units import format_list, parse_list
+from . import capacity, cpusets, devices, knobs, steps, subtree, usage
+from .bandwidth import PERIOD, QUOTA, Quotas, ratio
 from .group import Group, Setting
 from .host import SYSTEMD_V2, THREADED, Hierarchy, Host
 from .observation import Observation
 from .swap import with_memsw
 from .values import MAX
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # Files that take more than one write to be set.
+_WEIGHTS = ("cpu.weight", "cpu.shares", "cpu.weight.nice")
 _STEPS = {"cpu.idle": steps.SetIdle, "memory.soft_limit_in_bytes": steps.SetSoftLimit}
 
 
@@ -62,14 +70,17 @@ def _check_together(groups: list[Group]) -> None:
     seen: dict[str, Group] = {}
     for group in groups:
         if group.name in seen:
-            raise InvalidInput("the group %s is named twice in one call" % group.name)
+            other = seen[group.name].called
+            if other == group.called:
+                raise InvalidInput("%s is named twice in one call" % other)
+            raise InvalidInput("%s and %s are one group" % (other, group.called))
         seen[group.name] = group
     for group in groups:
         parts = group.name.split("/")
         for end in range(1, len(parts)):
             above = seen.get("/".join(parts[:end]))
             if above and not above.present and group.present:
-                raise InvalidInput("the group %s is to be present and the group %s above it absent" % (group.name, above.name))
+                raise InvalidInput("%s is to be present and %s above it absent" % (group.called, above.called))
 
 
 class _Planner:
@@ -83,12 +94,17 @@ class _Planner:
             (group.name, setting.option): setting.kept for group in groups for setting in group.settings if setting.option in ("cpuset.cpus", "cpuset.mems")
         }
         self._asked = frozenset(self._cpusets)
+        self._groups = {group.name: group for group in groups}
+        self._quotas: Quotas | None = None
+        self.kills: list[steps.KillGroup] = []
         self.removals: list[Step] = []
+        self.moves: list[Step] = []
         self.shrinks: list[tuple[int, int, Step]] = []
         self.grows: list[Step] = []
         self.last: list[Step] = []
         self.freezes: list[Step] = []
         self.fresh: set[str] = set()
+        self._planned: set[tuple[Tree, str, str]] = set()
         self._made: set[tuple[Tree, str]] = set()
         self._removed: set[tuple[Tree, str]] = set()
         self._handed_down: dict[tuple[Tree, str], set[str]] = {}
@@ -98,27 +114,29 @@ class _Planner:
         plan = GroupPlan(self.seen)
         plan.fresh = self.fresh
         taking = [step for _depth, _order, step in sorted(self.shrinks, key=lambda entry: entry[:2])]
-        plan.steps = self.removals + taking + self.grows + self.last + self.freezes
+        for kill in self.kills:
+            kill.together = self.kills
+        plan.steps = [*self.kills, *self.removals, *self.moves, *taking, *self.grows, *self.last, *self.freezes]
         return plan
 
     # Groups that are to go
 
     def remove(self, group: Group) -> None:
         """Remove the group, and the empty groups below it, wherever it is; with force, kill what runs there first."""
-        kills: list[Step] = []
+        kills: list[steps.KillGroup] = []
         removals: list[Step] = []
         killed: set[int] = set()
         for hierarchy in self.host.hierarchies:
             tree = hierarchy.tree
             if not self.seen.exists(hierarchy, group.name):
                 continue
-            below = [name for name in descendants(tree, group.name) if (tree, name) not in self._removed]
+            below = [name for name in subtree.deepest_first(tree, group.name) if (tree, name) not in self._removed]
             inside = [pid for name in [*below, group.name] for pid in steps.pids_in(hierarchy, name)]
             if inside:
                 own = set(processes.ancestors_of(os.getpid())) & set(inside)
                 if own:
                     raise InvalidInput(
-                        "group %s holds %s, from which this very run comes" % (group.name, processes.described(sorted(own))),
+                        "%s holds %s, from which this very run comes" % (group.called, processes.described(sorted(own))),
                         hint="move the session to another group first",
                     )
                 if not group.force:
@@ -127,14 +145,15 @@ class _Planner:
                         hint="stop them or move them elsewhere first, or add force: true to kill them",
                     )
                 if not set(inside) <= killed:  # one kill ends a process in all of its hierarchies
-                    kills.append(steps.KillGroup(hierarchy, group.name, below, inside, self.host.by_controller.get("freezer")))
+                    kills.append(steps.KillGroup(hierarchy, group.name, inside, self.host.by_controller.get("freezer")))
                     killed.update(inside)
             for name in [*below, group.name]:
                 self._removed.add((tree, name))
                 removals.append(steps.RemoveGroup(hierarchy, name))
             if group.boundary and not self.host.is_systemds(hierarchy):
                 removals += self._remove_path(hierarchy, group)
-        self.removals += kills + removals
+        self.kills += kills
+        self.removals += removals
 
     def _remove_path(self, hierarchy: Hierarchy, group: Group) -> list[Step]:
         """The groups above, where systemd has none and so removes none, as far as nothing else is in them."""
@@ -142,7 +161,7 @@ class _Planner:
         parts = group.name.split("/")
         for end in range(len(parts) - 1, 0, -1):
             name = "/".join(parts[:end])
-            others = [child for child in descendants(hierarchy.tree, name) if (hierarchy.tree, child) not in self._removed]
+            others = [child for child in subtree.deepest_first(hierarchy.tree, name) if (hierarchy.tree, child) not in self._removed]
             if others or steps.pids_in(hierarchy, name):
                 break
             self._removed.add((hierarchy.tree, name))
@@ -163,7 +182,7 @@ class _Planner:
             self._make_path(hierarchy, group)
         self._settings(group, new)
         if group.devices is not None:
-            self._devices(group.name, group.devices, new)
+            self._devices(group, group.devices, new)
         self._members(group, new)
         if group.frozen is not None:
             freezer = self.host.hierarchy_of("freezer")
@@ -178,7 +197,8 @@ class _Planner:
     def _make_path(self, hierarchy: Hierarchy, group: Group) -> None:
         """The group and the groups above it, with controllers handed down from the root as far as needed."""
         wanted = group.controllers if hierarchy.version == 2 else set()
-        if not wanted and self._is_there(hierarchy, group.name):
+        cpuset = hierarchy.version == 1 and "cpuset" in hierarchy.controllers
+        if not wanted and not cpuset and self._is_there(hierarchy, group.name):
             return
         parts = group.name.split("/")
         edge = len(group.boundary.split("/")) if group.boundary and self.host.is_systemds(hierarchy) else 0
@@ -196,21 +216,23 @@ class _Planner:
                 continue
             if name and not self._is_there(hierarchy, name):
                 self._made.add((hierarchy.tree, name))
-                self.grows.append(steps.MakeGroup(hierarchy.tree, name))
-                if "cpuset" in hierarchy.controllers and hierarchy.version == 1:
+                self.grows.append(steps.MakeGroup(hierarchy.tree, name, group.follows and name == group.name))
+                if cpuset:
                     self._inherit_cpuset(hierarchy, name)
+            elif name and cpuset and (hierarchy.tree, name) not in self._made:
+                self._fill_cpuset(hierarchy, name)
             if end < len(parts) and wanted:
                 self._hand_down(hierarchy, name, wanted)
 
     def _check_delegated(self, hierarchy: Hierarchy, group: Group, wanted: set[str]) -> None:
         """Refuse what a unit that delegates to us does not have itself."""
         if not self._is_there(hierarchy, group.boundary):
-            raise InvalidInput("group %s: systemd made no group for the unit above it in %s" % (group.title, hierarchy.path), hint="is the unit running?")
+            raise InvalidInput("%s: systemd made no group for the unit above it in %s" % (group.called, hierarchy.path), hint="is the unit running?")
         if wanted & set(SYSTEMD_V2):
             missing = wanted & set(SYSTEMD_V2) - set((self.seen.text(hierarchy, group.boundary + "/cgroup.controllers") or "").split())
             if missing:
                 raise InvalidInput(
-                    "group %s: the unit above it does not have the controller %s" % (group.title, ", ".join(sorted(missing))),
+                    "%s: the unit above it does not have the controller %s" % (group.called, ", ".join(sorted(missing))),
                     hint="Delegate=yes in the unit's file gives it every controller that systemd manages; Delegate= with names gives those",
                 )
 
@@ -249,6 +271,18 @@ class _Planner:
             if text:
                 self.grows.append(steps.WriteCore(hierarchy.tree, "%s/%s" % (name, which), None, text))
 
+    def _fill_cpuset(self, hierarchy: Hierarchy, name: str) -> None:
+        """A v1 cpuset that somebody has made and left empty gets what the first one above it has."""
+        for which in cpusets.FILES:
+            held = self.seen.text(hierarchy, "%s/%s" % (name, which))
+            if (name, which) in self._cpusets or held is None or held.strip():
+                continue
+            parent = name.rpartition("/")[0]
+            text = self._cpusets.get((parent, which)) or (self.seen.text(hierarchy, (parent + "/" if parent else "") + which) or "").strip()
+            if text:
+                self._cpusets[name, which] = text
+                self.grows.append(steps.Fill(hierarchy.tree, "%s/%s" % (name, which), text))
+
     def _give_back(self, hierarchy: Hierarchy, group: Group) -> None:
         """Let the groups above have what this one is to have, as far as their own parents do.
 
@@ -277,22 +311,32 @@ class _Planner:
         """Steps for every setting that differs, sorted by what takes and what gives."""
         taking: list[tuple[int, Step]] = []
         giving: list[tuple[int, Step]] = []
-        for setting in with_memsw(group, self.seen, new):
+        self._check_burst(group, new)
+        for setting in self._each_file_once(group, new):
             before = None if setting.hierarchy in new else self.seen.now(setting, group.name)
             if before is None and not self._will_be_there(setting, group, new):
                 raise self._no_file(setting, group)
             # An idle group reads as of the least weight, and has the default one when it is idle no more: what is asked is written after that.
-            wakes = setting.option == "cpu.weight" and self._stops_idling(group, new)
+            wakes = setting.file.name in _WEIGHTS and self._stops_idling(group, new)
             if before == setting.kept and not wakes:
                 continue
-            if setting.option == "cpu.weight" and not wakes and before is not None:
+            if setting.file.name in _WEIGHTS and not wakes and before is not None:
                 self._check_idle(group, setting)
+            if before is not None and setting.hierarchy.version == 1 and setting.file.name in (QUOTA, PERIOD):
+                self._change_quota(group, setting.hierarchy)
+                continue
+            if before is not None and setting.hierarchy.version == 1 and setting.file.name in cpusets.FILES:
+                self._change_cpuset(group, setting, before)
+                continue
             grows = setting.starts_low if before is None else wakes or setting.file.format.grows(before, setting.kept)
-            step = _STEPS.get(setting.file.name, steps.SetKnob)(group.name, setting, before)
+            step = _STEPS.get(setting.file.name, steps.SetKnob)(group, setting, before)
             if not grows and before is not None:
-                self._check_usage(group, setting)
+                usage.check(group, setting, self.seen)
+                self._let_go(group, setting)
             (giving if grows else taking).append((setting.order if grows else -setting.order, step))
-        # A value that v1 keeps in two files is taken in reverse too: a quota is less only when its period is there.
+            if before is not None and setting.file in knobs.IO_MAX_V1.values():
+                self._throttle_inside(group, setting)
+        # A new group has no quota yet, so its period comes before it.
         taking.reverse()
         for order, taker in sorted(taking, key=lambda entry: entry[0]):
             if taker.before is None:
@@ -300,6 +344,142 @@ class _Planner:
             else:
                 self.shrinks.append((-group.depth, order, taker))
         self.grows += [step for _order, step in sorted(giving, key=lambda entry: entry[0])]
+
+    def _each_file_once(self, group: Group, new: list[Hierarchy]) -> list[Setting]:
+        """The settings of a group, one for each file: two options may ask for the same."""
+        found = {(setting.hierarchy, setting.place): setting for setting in reversed(with_memsw(group, self.seen, new))}
+        return list(reversed(found.values()))
+
+    # CPU quotas of v1
+
+    def _change_quota(self, group: Group, hierarchy: Hierarchy) -> None:
+        """Quota and period, in the order that the kernel takes, once for both."""
+        if (hierarchy.tree, group.name, QUOTA) in self._planned:
+            return
+        self._planned.add((hierarchy.tree, group.name, QUOTA))
+        if self._quotas is None:
+            self._quotas = Quotas(hierarchy, self.seen, list(self._groups.values()))
+        quotas, then = self._quotas, ratio(*self._quotas.then(group.name))
+        inside = self._yielding(hierarchy, group) if quotas.takes(group.name) else []
+        lifted = [one.name for one in inside if then < ratio(*quotas.now(one.name)) and quotas.now(one.name)[0] is not None]
+        for name in lifted:
+            quota = str(quotas.now(name)[0])
+            self.shrinks.append((-name.count("/"), 0, steps.Fit(hierarchy.tree, "%s/%s" % (name, QUOTA), quota, "-1")))
+        writes = quotas.writes(group.name, lambda: [name for name in self._below(hierarchy, group.name) if name not in lifted])
+        order = next(setting.order for setting in group.settings if setting.file.name in (QUOTA, PERIOD))
+        for step in self._quota_steps(group, hierarchy, writes):
+            step.clear = self._clearing(hierarchy, group, _lift) if inside else None
+            if quotas.comes_early(group.name):
+                self.shrinks.append((-group.depth, -order, step))
+            else:
+                self.grows.append(step)
+
+    def _quota_steps(self, group: Group, hierarchy: Hierarchy, writes: list[tuple[str, str]]) -> list[steps.SetKnob]:
+        settings = {setting.file.name: setting for setting in group.settings if setting.hierarchy is hierarchy}
+        held = {name: self.seen.now(setting, group.name) for name, setting in settings.items()}
+        found = []
+        for file, text in writes:
+            step = steps.SetKnob(group, settings[file], held[file])
+            step.after, held[file] = text, settings[file].file.format.normal(text)
+            found.append(step)
+        return found
+
+    def _check_burst(self, group: Group, new: list[Hierarchy]) -> None:
+        """Refuse a quota below the burst, the one that is asked for or the one that there is."""
+        quotas = {setting.file.name: setting for setting in group.settings if setting.file.name in (QUOTA, "cpu.max")}
+        for file, name in ((QUOTA, "cpu.cfs_burst_us"), ("cpu.max", "cpu.max.burst")):
+            burst = next((setting for setting in group.settings if setting.file.name == name), None)
+            either = quotas.get(file) or burst
+            if either is None:
+                continue
+            fresh = either.hierarchy in new
+            quota = quotas[file].kept if file in quotas else "max" if fresh else self.seen.text(either.hierarchy, "%s/%s" % (group.name, file)) or "max"
+            saved = burst.kept if burst else "0" if fresh else self.seen.text(either.hierarchy, "%s/%s" % (group.name, name)) or "0"
+            if quota.split()[0] not in (MAX, "-1") and int(saved) > int(quota.split()[0]):
+                raise InvalidInput(
+                    "%s: the quota of cpu.max, %s us, is less than the burst %s, %s us"
+                    % (group.called, quota.split()[0], "that is asked for" if burst else "that the group has", saved),
+                    target=either.hierarchy.tree.full("%s/%s" % (group.name, name)),
+                    hint="cpu.burst can be as much as the quota and no more: give both",
+                )
+
+    # Sets of CPUs and memory nodes of v1
+
+    def _change_cpuset(self, group: Group, setting: Setting, before: str) -> None:
+        """From one set to another: both together where it is neither more nor less, and where groups below or above need it."""
+        hierarchy, file = setting.hierarchy, setting.file.name
+        top = cpusets.Change(group.name, parse_list(before), parse_list(setting.kept))
+        inside = self._yielding(hierarchy, group)
+        changes = cpusets.following(top, inside, lambda name: self.seen.text(hierarchy, "%s/%s" % (name, file)))
+        grows = top.between == top.then
+        first = self.grows if grows and not self._moves_below(group, hierarchy, file) else self.moves
+        held = before
+        if grows or (not top.then <= top.now and hierarchy.tree.directories(group.name)):
+            step = steps.SetKnob(group, setting, held)
+            step.after = held = format_list(top.between)
+            first.append(step)
+        for change in changes:
+            self._fit_cpuset(change, hierarchy, file, first)
+        if not grows:
+            step = steps.SetKnob(group, setting, held)
+            if inside:
+                step.clear = self._clearing(hierarchy, group, lambda path: cpusets.bring_into_line(path, file, top.then))
+            self.shrinks.append((-group.depth, -setting.order, step))
+
+    def _fit_cpuset(self, change: cpusets.Change, hierarchy: Hierarchy, file: str, first: list[Step]) -> None:
+        path, held = "%s/%s" % (change.group, file), format_list(change.now)
+        if change.between != change.now:
+            first.append(steps.Fit(hierarchy.tree, path, held, format_list(change.between), held or "\n"))
+            held = format_list(change.between)
+        if change.then != change.between:
+            self.shrinks.append((-change.group.count("/"), 0, steps.Fit(hierarchy.tree, path, held, format_list(change.then))))
+
+    def _moves_below(self, group: Group, hierarchy: Hierarchy, file: str) -> bool:
+        """Whether a group below is to have another set in this call, neither more nor less than it has."""
+        for name, other in self._groups.items():
+            wanted = self._cpusets.get((name, file))
+            if other.present and wanted and name.startswith(group.name + "/") and (name, file) in self._asked:
+                held = parse_list((self.seen.text(hierarchy, "%s/%s" % (name, file)) or "").strip())
+                if not parse_list(wanted) >= held:
+                    return True
+        return False
+
+    # Groups below that give way
+
+    def _clearing(self, hierarchy: Hierarchy, group: Group, clear: Callable[[str], None]) -> Callable[[], None]:
+        """Do the same for every group below that gives way, when it is needed."""
+
+        def do() -> None:
+            for top in [group.name] if group.follows else subtree.marked_below(hierarchy.tree, group.name):
+                with contextlib.suppress(OSError):
+                    clear(hierarchy.tree.full(top))
+
+        return do
+
+    def _yielding(self, hierarchy: Hierarchy, group: Group) -> list[subtree.Yielding]:
+        found = subtree.yielding(hierarchy.tree, group.name, group.follows)
+        return [one for one in found if one.name not in self._groups and (hierarchy.tree, one.name) not in self._removed]
+
+    def _below(self, hierarchy: Hierarchy, name: str) -> list[str]:
+        return [path for path in subtree.below(hierarchy.tree, name) if (hierarchy.tree, path) not in self._removed]
+
+    def _throttle_inside(self, group: Group, setting: Setting) -> None:
+        """Rates of disks hold on v1 for a group and not for those below it: the groups that it is divided into get the same."""
+        for one in self._yielding(setting.hierarchy, group):
+            format, path = setting.file.format, "%s/%s" % (one.name, setting.file.name)
+            held = format.normal(self.seen.text(setting.hierarchy, path) or "", setting.key)
+            if one.child and held != setting.kept:
+                text = format.written(setting.value, setting.key)
+                self.grows.append(steps.Fit(setting.hierarchy.tree, path, held, text, format.restored(held, setting.key)))
+
+    def _let_go(self, group: Group, setting: Setting) -> None:
+        """Groups below that give way are no longer exclusive when the one above them is not."""
+        if setting.file.name != "cpuset.cpu_exclusive" or setting.kept != "0":
+            return
+        for one in self._yielding(setting.hierarchy, group):
+            path = "%s/%s" % (one.name, setting.file.name)
+            if self.seen.text(setting.hierarchy, path) == "1":
+                self.shrinks.append((-one.name.count("/"), 0, steps.Fit(setting.hierarchy.tree, path, "1", "0")))
 
     def _stops_idling(self, group: Group, new: list[Hierarchy]) -> bool:
         idle = next((setting for setting in group.settings if setting.option == "cpu.idle"), None)
@@ -309,7 +489,7 @@ class _Planner:
         """Refuse a weight for a group that is idle already and stays so (sched_group_set_shares(), kernel/sched/fair.c)."""
         if (self.seen.text(setting.hierarchy, group.name + "/cpu.idle") or "").strip() == "1":
             raise InvalidInput(
-                "group %s: cpu.weight cannot be set: the group is idle, and an idle group has no weight" % group.name,
+                "%s: cpu.weight cannot be set: the group is idle, and an idle group has no weight" % group.called,
                 target=setting.hierarchy.tree.full("%s/%s" % (group.name, setting.file.name)),
                 hint="set cpu.idle to false with it",
             )
@@ -328,28 +508,14 @@ class _Planner:
 
     def _no_file(self, setting: Setting, group: Group) -> BulkheadError:
         return InvalidInput(
-            "group %s: %s cannot be set: this kernel has no %s"
-            % (group.name, setting.option, setting.hierarchy.tree.full(group.name + "/" + setting.file.name)),
+            "%s: %s cannot be set: this kernel has no %s" % (group.called, setting.option, setting.hierarchy.tree.full(group.name + "/" + setting.file.name)),
             hint="swap limits need CONFIG_SWAP and swapaccount=1"
             if "swap" in setting.file.name or "memsw" in setting.file.name
             else "the feature is not built in, or switched off at boot",
         )
 
-    def _check_usage(self, group: Group, setting: Setting) -> None:
-        """Refuse a limit below what is in use: on v2 the kernel would kill until it fits."""
-        if not setting.file.usage or group.force or setting.kept == MAX:
-            return
-        usage = self.seen.text(setting.hierarchy, "%s/%s" % (group.name, setting.file.usage))
-        if usage is None or int(usage) <= int(setting.kept):
-            return
-        show = str if setting.option.startswith("pids") else lambda number: "%s (%d bytes)" % (format_size(number), number)
-        raise InvalidInput(
-            "group %s: %s of %s is below the %s in use now" % (group.name, setting.option, show(int(setting.kept)), show(int(usage))),
-            target=setting.hierarchy.tree.full("%s/%s" % (group.name, setting.file.name)),
-            hint="set it above that, or add force: true, and the kernel reclaims and, on v2, kills until it fits",
-        )
-
-    def _devices(self, name: str, policy: devices.Policy, new: list[Hierarchy]) -> None:
+    def _devices(self, group: Group, policy: devices.Policy, new: list[Hierarchy]) -> None:
+        name = group.name
         hierarchy = self.host.hierarchy_of("devices")
         if hierarchy.version == 1:
             # A new group has what its parent has.
@@ -357,7 +523,18 @@ class _Planner:
             while (hierarchy.tree, place) in self._made:
                 place = place.rpartition("/")[0]
             text = self.seen.text(hierarchy, (place + "/" if place else "") + "devices.list") or ""
-            self.last += devices.steps_v1(hierarchy.tree, name, devices.read_v1(text), policy)
+            there = hierarchy not in new
+            self.last += devices.steps_v1(
+                hierarchy.tree,
+                name,
+                devices.read_v1(text),
+                policy,
+                there and bool(hierarchy.tree.directories(name)),
+                [
+                    devices.Inside(one.name, one.child, devices.read_v1(self.seen.text(hierarchy, one.name + "/devices.list") or ""))
+                    for one in (self._yielding(hierarchy, group) if there else [])
+                ],
+            )
             return
         held = None if hierarchy in new else devices.attached_policy(hierarchy.tree, name)
         if held is None or held[1] != devices.program_name(policy):
@@ -378,7 +555,14 @@ class _Planner:
         )
         for pid in group.processes:
             if not processes.threads_of(pid):
-                raise InvalidInput("group %s: there is no process %d" % (group.name, pid))
+                raise InvalidInput("%s: there is no process %d" % (group.called, pid))
+            parent = processes.ended(pid)
+            if parent is not None:
+                raise InvalidInput(
+                    "%s: process %s has ended and waits to be reaped by its parent, %s"
+                    % (group.called, processes.described([pid]), processes.described([parent])),
+                    hint="what has ended cannot be moved: leave it out",
+                )
         for hierarchy in group.hierarchies + there:
             if group.processes and hierarchy.version == 2 and hierarchy not in new:
                 self._check_may_hold(hierarchy, group.name)
@@ -420,10 +604,9 @@ class _Planner:
             )
 
 
-def descendants(tree: Tree, group: str) -> list[str]:
-    """Return the names of the groups below a group, deepest first."""
-    found = []
-    for name in tree.directories(group):
-        path = group + "/" + name
-        found += [*descendants(tree, path), path]
-    return found
+def _lift(group: str) -> None:
+    """Lift the quotas of all groups below one, whose own limits them. group: the directory."""
+    for inner in cgroupfs.walk(group):
+        if not os.path.samestat(os.fstat(inner), os.stat(group)):
+            with contextlib.suppress(OSError):  # it is gone
+                cgroupfs.write(QUOTA, "-1", inner)

@@ -6,21 +6,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import os
-import signal
 import time
 
 from ..errors import BulkheadError
-from ..kernel import processes
+from ..kernel import cgroupfs, processes
+from ..kernel.files import Tree
 from ..plan import MakeDirectory, Step, WriteFile
-from .group import Setting
+from .group import Group, Setting
 from .host import Hierarchy
 from .knobs import BY_OPTION, KNOBS
+from .subtree import MARK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
 # How long the kernel may take for what it does on its own time: freezing, killing, letting go of the dead.
 _PATIENCE = 10.0
@@ -97,19 +101,41 @@ def hint_for(path: str, code: int) -> str:
     return known
 
 
-class SetKnob(WriteFile):
-    """Write one setting."""
+# After how many rounds of killing a group is frozen for the next.
+_FORKS_ON = 5
+# How often a write is tried again when something below the group gets in its way in the meantime.
+_TRIES = 50
 
-    def __init__(self, group: str, setting: Setting, before: str | None) -> None:
+
+class SetKnob(WriteFile):
+    """Write one setting.
+
+    clear: brings the groups below into line, for a group whose limits they must not hold up.
+    """
+
+    clear: Callable[[], None] | None = None
+
+    def __init__(self, group: Group, setting: Setting, before: str | None) -> None:
         """before: the canonical spelling of what is there now; None in a new group."""
         format = setting.file.format
         restore = None if before is None else format.restored(before, setting.key)
-        super().__init__(setting.hierarchy.tree, group + "/" + setting.file.name, before, format.written(setting.value, setting.key), restore)
+        super().__init__(setting.hierarchy.tree, group.name + "/" + setting.file.name, before, format.written(setting.value, setting.key), restore)
         self.setting = setting
-        self.group = group
+        self.group = group.name
+        self.called = group.called
+
+    def do(self) -> None:
+        for _try in range(_TRIES if self.clear else 0):
+            try:
+                return super().do()
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EBUSY) or self.clear is None:
+                    raise
+                self.clear()
+        return super().do()
 
     def explain(self, error: OSError) -> BulkheadError:
-        problem = "group %s: %s could not be set to %s (%r written to %s)" % (self.group, self.setting.option, self.setting.asked, self.after, self.target)
+        problem = "%s: %s could not be set to %s (%r written to %s)" % (self.called, self.setting.option, self.setting.asked, self.after, self.target)
         return BulkheadError.from_os(problem, error, target=self.target, value=self.after, hint=hint_for(self.path, error.errno or 0))
 
 
@@ -137,7 +163,7 @@ class SetSoftLimit(SetKnob):
         if held != self.setting.kept:
             super().undo()
             raise BulkheadError(
-                "group %s: %s cannot be had: this kernel takes what is written to %s and keeps nothing of it" % (self.group, self.setting.option, self.target),
+                "%s: %s cannot be had: this kernel takes what is written to %s and keeps nothing of it" % (self.called, self.setting.option, self.target),
                 target=self.target,
                 value=self.after,
                 hint="newer kernels have no soft limits on cgroup v1: leave it out, or boot with cgroup v2, where memory.low and memory.min protect memory",
@@ -153,6 +179,32 @@ class WriteCore(WriteFile):
         )
 
 
+class Fit(WriteCore):
+    """Bring a group below another one into line with what that is to have.
+
+    Whether it worked is told by the write to the group above, which is tried again: what is below may be gone, or change meanwhile.
+    """
+
+    _done = False
+
+    def do(self) -> None:
+        with contextlib.suppress(OSError):
+            super().do()
+            self._done = True
+
+    def undo(self) -> None:
+        if self._done:
+            with contextlib.suppress(OSError):
+                super().undo()
+
+
+class Fill(WriteCore):
+    """Give an empty v1 cpuset what the first one above it has: without CPUs and memory nodes it takes no process."""
+
+    def __init__(self, tree: Tree, path: str, after: str) -> None:
+        super().__init__(tree, path, "", after, restore="\n")
+
+
 class GiveBack(WriteCore):
     """Give a v1 cpuset above a group the CPUs or memory nodes that it lost while they were gone."""
 
@@ -162,6 +214,11 @@ class MakeGroup(MakeDirectory):
 
     _made = True
 
+    def __init__(self, tree: Tree, path: str, follows: bool = False) -> None:
+        """follows: mark it as a group to which those below give way."""
+        super().__init__(tree, path)
+        self.follows = follows
+
     def do(self) -> None:
         try:
             super().do()
@@ -169,6 +226,9 @@ class MakeGroup(MakeDirectory):
             if not os.path.isdir(self.tree.full(self.path)):
                 raise
             self._made = False
+        if self.follows:
+            with contextlib.suppress(OSError):  # without it, a change of the groups above can be held up
+                self.tree.mark(self.path, MARK)
 
     def undo(self) -> None:
         if self._made:
@@ -202,24 +262,26 @@ class RemoveGroup(Step):
         self.saved: list[tuple[str, str]] = []
 
     def do(self) -> None:
-        tree = self.hierarchy.tree
         self.saved = self._settings()
-        try:
-            # The dead leave a group a moment after they have died.
-            if not wait_until(self._gone, 2.0):
-                tree.rmdir(self.name)
-        except FileNotFoundError:
-            pass
+        # The dead leave a group a moment after they have died.
+        if not wait_until(self._gone, 2.0):
+            with contextlib.suppress(FileNotFoundError):
+                self.hierarchy.tree.rmdir(self.name)
 
     def _gone(self) -> bool:
+        tree = self.hierarchy.tree
         try:
-            self.hierarchy.tree.rmdir(self.name)
+            tree.rmdir(self.name)
         except FileNotFoundError:
             return True
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
-            return False
+            # Groups that were made in it since it was looked at go with it.
+            head, _slash, name = self.name.rpartition("/")
+            with contextlib.suppress(OSError):
+                cgroupfs.remove_tree(tree.full(head), name)
+            return not tree.exists(self.name)
         return True
 
     def _settings(self) -> list[tuple[str, str]]:
@@ -338,6 +400,9 @@ def outside(hierarchy: Hierarchy, group: str, pid: int) -> dict[int, str]:
         home = hierarchy.group_of(pid, tid)
         if home is not None and home != group:
             found[tid] = home
+    if found:  # the dead are moved nowhere, and wait where they were
+        alive = set(processes.live_threads_of(pid))
+        found = {tid: home for tid, home in found.items() if tid in alive}
     return found
 
 
@@ -387,51 +452,67 @@ def is_frozen(hierarchy: Hierarchy, group: str) -> bool | None:
 
 
 class KillGroup(Step):
-    """Kill every process in a group and below it, and wait until the last is gone. What is killed stays so."""
+    """Kill every process in a group and below it, and wait until the last is gone. What is killed stays so.
+
+    What is below it is looked at when it is killed, and again until nothing is left: a process may fork and make groups meanwhile.
+    together: the kills of one plan, all of which begin with the first, so that their waiting is one.
+    """
 
     after = "no processes"
 
-    def __init__(self, hierarchy: Hierarchy, group: str, descendants: list[str], pids: list[int], freezer: Hierarchy | None = None) -> None:
-        """descendants: the groups below it, by full name; freezer: the v1 hierarchy in which the same groups may be frozen."""
+    def __init__(self, hierarchy: Hierarchy, group: str, pids: list[int], freezer: Hierarchy | None = None) -> None:
+        """pids: those seen inside, for messages; freezer: the v1 hierarchy in which the same groups may be frozen."""
         self.hierarchy = hierarchy
-        self.freezer = freezer
-        self.groups = [group, *descendants]
+        self.freezer = freezer or hierarchy
+        self.group = group
         self.target = hierarchy.tree.full(group)
         self.before = "processes " + processes.described(pids)
-
-    def _inside(self) -> list[int]:
-        return [pid for group in self.groups for pid in pids_in(self.hierarchy, group)]
+        self.together: list[KillGroup] = [self]
+        self._deadline = 0.0
 
     def do(self) -> None:
-        tree = self.hierarchy.tree
-        whole = self.groups[0] + "/cgroup.kill"
-        if self.hierarchy.version == 2 and tree.exists(whole):
-            tree.write(whole, "1")
-        freezer = self.freezer.tree if self.freezer else tree
-        for group in self.groups:  # on v1 what is frozen does not die before it is thawed
-            if freezer.read_short(group + "/freezer.state") not in (None, "THAWED"):
-                self._signal()
-                freezer.write(group + "/freezer.state", "THAWED")
-        if not wait_until(lambda: not self._signal()):
-            raise BulkheadError("%s still holds %s, which SIGKILL did not end" % (self.target, processes.described(self._inside())), target=self.target)
+        for kill in self.together:
+            if not kill._deadline:
+                kill._begin()
+        rounds = itertools.count()
+        if not wait_until(lambda: not self._signal(next(rounds)), max(1.0, self._deadline - time.monotonic())):
+            self._fail()
 
-    def _signal(self) -> list[int]:
+    def _begin(self) -> None:
+        self._deadline = time.monotonic() + _PATIENCE
+        if self.hierarchy.version == 2:
+            with contextlib.suppress(OSError):  # it came with Linux 5.14, and threaded groups have none
+                self.hierarchy.tree.write(self.group + "/cgroup.kill", "1")
+        self._signal(0)
+
+    def _fail(self) -> NoReturn:
+        frozen = self.freezer.version == 1 and self.freezer.tree.read_short(self.group + "/freezer.parent_freezing") == "1"
+        raise BulkheadError(
+            "%s still holds %s, which SIGKILL did not end" % (self.target, processes.described(self._inside())),
+            target=self.target,
+            hint="a group above it is frozen: thaw that first" if frozen else "",
+        )
+
+    def _inside(self) -> list[int]:
+        return sorted({pid for group in cgroupfs.walk(self.target) for pid in cgroupfs.processes_of(group)})
+
+    def _signal(self, round: int) -> bool:
         """Kill what is there now, by number: on v1 there is no other way, so the caller looks again until none is left."""
-        inside = self._inside()
-        for pid in inside:
-            try:
-                handle = os.pidfd_open(pid)
-            except ProcessLookupError:
-                continue
-            try:
-                # The number may have gone to another process since it was read: the handle cannot.
-                if self.hierarchy.group_of(pid) in self.groups:
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            finally:
-                os.close(handle)
-        return inside
+        if round >= _FORKS_ON:  # they fork faster than they are killed: in a frozen group nobody does
+            self._freeze(self.group, "FROZEN")
+        found = cgroupfs.kill(self.target)
+        if found or round >= _FORKS_ON:  # on v1 what is frozen does not die before it is thawed
+            self._freeze(self.group, "THAWED", whole=True)
+        return found
+
+    def _freeze(self, name: str, word: str, whole: bool = False) -> None:
+        """Freeze or thaw a group on v1, or each group below it as well: what is inside may have frozen itself."""
+        for group in cgroupfs.walk(self.freezer.tree.full(name)) if self.freezer.version == 1 else ():
+            with contextlib.suppress(OSError):
+                if cgroupfs.read("freezer.state", group).strip() != word:
+                    cgroupfs.write("freezer.state", word, group)
+            if not whole:
+                break
 
     def undo(self) -> None:
         """Processes do not come back; the plan kills only after everything has been checked."""

@@ -35,7 +35,7 @@ def with_memsw(group: Group, seen: Observation, new: list[Hierarchy]) -> list[Se
     limit = next((setting for setting in group.settings if setting.option == "memory.max" and setting.hierarchy.version == 1), None)
     swap = next((setting for setting in group.settings if setting.swap_only), None)
     one = swap or limit
-    if one is None:
+    if one is None or (swap is None and any(setting.file.name == "memory.memsw.limit_in_bytes" for setting in group.settings)):
         return group.settings
     hierarchy = one.hierarchy
     limit_now = MAX if hierarchy in new else seen.now(memory_limit(hierarchy), group.name) or MAX
@@ -47,7 +47,7 @@ def with_memsw(group: Group, seen: Observation, new: list[Hierarchy]) -> list[Se
         elif allowed == MAX:
             total = MAX
         else:
-            raise InvalidInput("group %s: memory.swap_max needs memory.max beside it, because cgroup v1 limits memory and swap together" % group.name)
+            raise InvalidInput("%s: memory.swap_max needs memory.max beside it, because cgroup v1 limits memory and swap together" % group.called)
         others = [setting for setting in group.settings if setting is not swap]
         return [*others, _setting("memory.swap_max", swap.asked, hierarchy, total)]
     if limit_then == limit_now or limit_now == MAX:

@@ -21,7 +21,7 @@ import time
 from ..errors import BulkheadError, InvalidInput
 from ..kernel import bpf, processes, systemd
 from ..plan import MakeLink, ReplaceFile, Step
-from . import capacity, devices, properties, slices, steps
+from . import capacity, devices, properties, slices, steps, usage
 from .group import Group, Setting
 from .host import Hierarchy, Host
 from .observation import Observation
@@ -124,11 +124,21 @@ class StopUnits(Step):
     after = "inactive"
 
     def __init__(self, units: list[str], slices_below: list[str], groups: list[tuple[Hierarchy, str]], inside: list[int]) -> None:
+        """units: all of them are stopped at once, so that systemd waits for all of them together."""
         self.units = units
         self.again = [*units, *slices_below]
         self.groups = groups
+        self.inside = inside
         self.target = ", ".join(units)
         self.before = "active" + (" with processes " + processes.described(inside) if inside else "")
+
+    @classmethod
+    def together(cls, several: list[StopUnits]) -> StopUnits:
+        """One step for several."""
+        units = [unit for step in several for unit in step.units]
+        again = [unit for step in several for unit in step.again if unit not in units]
+        inside = sorted({pid for step in several for pid in step.inside})
+        return cls(units, again, [place for step in several for place in step.groups], inside)
 
     def do(self) -> None:
         systemd.stop(self.units)
@@ -291,6 +301,7 @@ class _Planner:
         self.root = root
         self.seen = Observation(host)
         self.first: list[Step] = []
+        self.stops: list[StopUnits] = []
         self.files: list[Step] = []
         self.starting: list[str] = []
         self.thaws: list[Step] = []
@@ -306,7 +317,7 @@ class _Planner:
             if isinstance(step, UnitFile):
                 step.first = True
                 break
-        plan.steps = [*self.first, *self.files]
+        plan.steps = [*self.first, *([StopUnits.together(self.stops)] if self.stops else []), *self.files]
         if self.files or self.reload:
             plan.steps.append(Reload())
         if self.starting:
@@ -419,15 +430,8 @@ class _Planner:
 
     def _check_usage(self, group: Group, setting: Setting, now: str | None) -> None:
         """Refuse a limit below what is in use: the kernel would kill until it fits."""
-        if now is None or not setting.file.usage or group.force or setting.kept == MAX or setting.file.format.grows(now, setting.kept):
-            return
-        usage = self.seen.text(setting.hierarchy, "%s/%s" % (group.name, setting.file.usage))
-        if usage is not None and int(usage) > int(setting.kept):
-            raise InvalidInput(
-                "group %s: %s of %s is below the %s in use now" % (group.title, setting.option, setting.kept, usage),
-                target=setting.hierarchy.tree.full("%s/%s" % (group.name, setting.file.name)),
-                hint="set it above that, or add force: true, and the kernel reclaims and, on v2, kills until it fits",
-            )
+        if now is not None and not setting.file.format.grows(now, setting.kept):
+            usage.check(group, setting, self.seen)
 
     def _freeze(self, group: Group, unit: str, active: bool) -> None:
         if group.frozen is None:
@@ -440,18 +444,20 @@ class _Planner:
 
     def remove(self, group: Group, place: slices.Place) -> None:
         """A slice goes with all that is in it; any other unit stays, without the limits that were given to it here."""
-        units = [place.unit]
+        units, stays = [place.unit], True
         if place.unit.endswith(".slice"):
             stem = place.unit[: -len(".slice")] + "-"
             units += sorted(unit for unit in self.known if unit.startswith(stem) and unit.endswith(".slice"))
+            stopped = len(self.stops)
             if self._is_ours(place.unit):
                 self._stop(group, place.unit, units[1:])
+            stays = len(self.stops) == stopped
         for unit in units:
             for root in (PERSISTENT, RUNTIME):
                 path = drop_in(unit, root)
                 text = _text(path)
                 if text is not None:
-                    self.files.append(UnitFile(path, text, None, slices.Place(unit).section if not self.first else ""))
+                    self.files.append(UnitFile(path, text, None, slices.Place(unit).section if stays else ""))
             path = "%s/%s" % (PERSISTENT, unit)
             text = _text(path)
             if unit.endswith(".slice") and text is not None and text.startswith(_MARK):
@@ -493,7 +499,7 @@ class _Planner:
         for name in (unit, *active):
             if self.known[name].get("FreezerState") == "frozen":
                 self.first.append(FreezeUnit(name, False))
-        self.first.append(StopUnits([unit], active, places, sorted(inside)))
+        self.stops.append(StopUnits([unit], active, places, sorted(inside)))
 
 
 def _lasts(key: str, lines: tuple[str, ...], held: properties.Lines) -> bool:

@@ -31,6 +31,7 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
     text = options.get("stdin")
     wanted = {
         **{key: held[key] for key in ("name", "capabilities", "no_new_privileges", "rlimits", "umask", "groups", "oom_score_adj")},
+        "seccomp": held.get("seccomp"),
         "command": words,
         "env": {**held["env"], **env},
         "cwd": config.parse_path(options.get("cwd") or held["cwd"], "cwd"),

@@ -6,7 +6,7 @@
 
 The configuration holds nothing but text, numbers, lists and dicts: it is compared with what a running container was made
 from, written into its record and sent to the process that makes it. Nothing is written here, and nothing of a container's
-root file system is looked at.
+root file system is looked at. Paths of the machine are as they were given; territory.settle() looks what is behind them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..errors import BulkheadError, InvalidInput
 from . import classes
 from .mounts import ATTRIBUTES, CLEARING
 from .process import CAPABILITIES, RLIMITS, parse_id
+from .seccomp import filters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,10 +178,7 @@ def _options(values: list[str], kind: str, what: str) -> list[str]:
 
 
 def _bind(source: object, destination: object, options: list[str], what: str) -> dict[str, Any]:
-    path = parse_path(source, what)
-    if not os.path.exists(path):
-        raise InvalidInput("%s: %s is not there" % (what, path))
-    return {"type": "bind", "source": path, "destination": _destination(destination, what), "options": _options(options, "bind", what)}
+    return {"type": "bind", "source": parse_path(source, what), "destination": _destination(destination, what), "options": _options(options, "bind", what)}
 
 
 def parse_mounts(options: dict[str, Any]) -> list[dict[str, Any]]:
@@ -347,10 +345,6 @@ def _parse(name: str, options: dict[str, Any], log_directory: str) -> dict[str, 
     rootfs = str(options.get("rootfs") or "host")
     if rootfs != "host":
         rootfs = parse_path(rootfs, "rootfs")
-        if not os.path.isdir(rootfs):
-            raise InvalidInput("rootfs: %s is not a directory" % rootfs)
-        if os.path.realpath(rootfs) == "/":
-            raise InvalidInput("rootfs: the machine's own root cannot be a container's", hint="use rootfs: host for a private view of it")
     hostname = str(options.get("hostname") or re.sub(r"[^A-Za-z0-9\-]", "-", name).strip("-") or "container")
     if not _HOST_NAME.fullmatch(hostname):
         raise InvalidInput("hostname: %r is not a host name" % hostname)
@@ -365,6 +359,7 @@ def _parse(name: str, options: dict[str, Any], log_directory: str) -> dict[str, 
     resources["devices"] = DEVICE_RULES + rules + list(resources.get("devices") or [])
     log = options.get("log") or {}
     path = log.get("path")
+    capabilities = parse_capabilities(options.get("capabilities"))
     score = options.get("oom_score_adj")
     if score is not None and not -1000 <= int(score) <= 1000:
         raise InvalidInput("oom_score_adj: %s is not within -1000 to 1000" % score)
@@ -385,7 +380,8 @@ def _parse(name: str, options: dict[str, Any], log_directory: str) -> dict[str, 
         "readonly_paths": _paths(options.get("readonly_paths"), READ_ONLY, "readonly_paths"),
         "devices": devices,
         "sysctls": _parameters(options.get("sysctls"), network == "none"),
-        "capabilities": parse_capabilities(options.get("capabilities")),
+        "capabilities": capabilities,
+        "seccomp": filters.parse(options.get("seccomp"), capabilities, options.get("state") not in ("absent", "stopped")),
         "no_new_privileges": options.get("no_new_privileges") is not False,
         "rlimits": parse_rlimits(options.get("rlimits")),
         "oom_score_adj": None if score is None else int(score),

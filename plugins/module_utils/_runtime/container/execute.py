@@ -260,7 +260,7 @@ def _join(
         launch.leave_keys(progress)
         launch.become_user(config, user, privileges, helper_pipe, progress)
         progress.doing("making the process", "")
-        pid, _pidfd = syscalls.clone3(syscalls.CLONE_PARENT)
+        pid = syscalls.clone_sibling()
         if pid:
             os.write(pids, b"%d" % pid)
             os._exit(0)

@@ -17,8 +17,8 @@ import os
 from ..cgroup import group as groups
 from ..cgroup import inforce, slices
 from ..cgroup.host import Hierarchy, Host
-from ..cgroup.planning import descendants
 from ..cgroup.steps import pids_in
+from ..cgroup.subtree import deepest_first
 from ..cgroup.values import MAX
 from ..errors import InvalidInput
 from ..kernel import flock
@@ -54,7 +54,8 @@ def slice_of(config: dict[str, Any]) -> str:
 
 def desired(config: dict[str, Any], resources: dict[str, Any], host: Host) -> groups.Group:
     """The group that a container is to have. Raises InvalidInput for resources that this machine cannot give."""
-    group = groups.parse_group({**resources, "name": name_of(config)}, host)
+    group = groups.parse_group({**resources, "name": name_of(config)}, host, "container %s" % config["name"], may_force=False)
+    group.follows = True
     for controller in _COUNTED:
         if host.has(controller):
             group.needs(controller, host, controller)
@@ -151,7 +152,7 @@ def processes_in(group: str, host: Host) -> list[int]:
     """Return the processes of a container: those of its payload and below it, without its supervisor."""
     hierarchy = host.hierarchy_of("freezer")
     top = payload_of(group, hierarchy)
-    return sorted({pid for name in [top, *descendants(hierarchy.tree, top)] for pid in pids_in(hierarchy, name)})
+    return sorted({pid for name in [top, *deepest_first(hierarchy.tree, top)] for pid in pids_in(hierarchy, name)})
 
 
 def payload_of(group: str, hierarchy: Hierarchy) -> str:

@@ -12,9 +12,11 @@ import os
 from ..cgroup import info as cgroup_info
 from ..cgroup.host import Host
 from ..kernel import processes
+from ..kernel.files import read_text
 from . import groups, lifecycle, state, units
 from .config import parse_name
 from .paths import Paths
+from .seccomp import profile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def describe(name: str, paths: Paths, host: Host, log_size: int = 0) -> dict[str
     found["ociVersion"] = seen.record.get("ociVersion", state.OCI_VERSION)
     found["config"] = dict(seen.record.get("config") or {})
     found["config"]["resources"] = json.loads(seen.resources) if seen.resources else {}
+    found["seccomp"] = _filter_of(seen)
     found["cgroup"] = seen.record.get("cgroup") or ""
     if units.ours(seen.record):
         found["unit"] = units.describe(name)
@@ -65,6 +68,15 @@ def describe(name: str, paths: Paths, host: Host, log_size: int = 0) -> dict[str
     if log_size and found.get("log"):
         found["output"] = lifecycle.output_of(seen, log_size)
     return found
+
+
+def _filter_of(seen: lifecycle.Seen) -> str:
+    """Which seccomp filter is in force: of a container that runs, what the kernel says goes before what was asked for."""
+    asked = ((seen.record or {}).get("config") or {}).get("seccomp") or profile.UNCONFINED
+    status = read_text("/proc/%d/status" % int((seen.record or {}).get("pid") or 0)) or ""
+    if "\nSeccomp:\t0\n" in status:
+        return profile.UNCONFINED
+    return "profile" if isinstance(asked, dict) else str(asked)
 
 
 def look(paths: Paths, host: Host, name: str | None = None, pid: int | None = None, log_size: int = 0) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ class Progress:
     def __init__(self) -> None:
         self.step = ""
         self.target = ""
+        self.under_profile = False  # a seccomp profile of the user's own may be in force
 
     def doing(self, step: str, target: str) -> None:
         self.step = step
@@ -95,6 +96,8 @@ def killed(status: int, starved: bool) -> bytes:
 
 
 def _hint(progress: Progress, number: int) -> str:
+    if progress.under_profile and not progress.step.startswith("executing"):
+        return "does the container's seccomp profile allow it? What a start needs is in the documentation of the option"
     if progress.step.startswith("executing"):
         if number == errno.ENOENT:
             return "there is no such program in the container, or not the interpreter or loader that it names"
@@ -213,6 +216,7 @@ def become_user(config: dict[str, Any], user: process.User, privileges: process.
     # All that is still open, the error pipe too, closes with the execution of the command (CVE-2024-21626).
     syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
     process.default_broken_pipe()
+    progress.under_profile = isinstance(config.get("seccomp"), dict)
     progress.doing("dropping privileges", "")
     privileges.drop(user)
     # A change of user has cleared it. If whoever supervises died before this line, the other end of the pipe is closed.
@@ -221,6 +225,8 @@ def become_user(config: dict[str, Any], user: process.User, privileges: process.
     poll.register(errors, 0)
     if poll.poll(0):
         os._exit(FAILED)
+    progress.doing("loading the seccomp filter", "")
+    privileges.filter_calls()
 
 
 def environment(config: dict[str, Any], user: process.User) -> dict[str, str]:

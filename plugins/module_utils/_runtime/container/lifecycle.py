@@ -18,10 +18,12 @@ from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, classes, config, groups, locks, mountpoints, state, steps, units
+from . import base, classes, config, groups, locks, mountpoints, state, steps, territory, units
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
+from .seccomp import filters
+from .seccomp import profile as seccomp
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -141,8 +143,8 @@ class Lifecycle:
         self.host = Host.observe()
         self.call = steps.Call(self.paths, self.host)
         self.classes = classes.Classes()
+        self.territory = territory.Territory(self.paths)
         self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
-        self._log_sizes: dict[str, int] = {}  # before they were
         self._fingerprint = ""
         self.persist: bool | None = True
         self.replaying = False
@@ -158,6 +160,8 @@ class Lifecycle:
             container = Container(name, wanted, None, {}, wait)
         else:
             settings = config.parse(options, self.paths.log, self.host.systemd)
+            if wanted not in ("absent", "stopped"):
+                self._settle(settings)
             resources = settings.pop("resources")
             if wait and settings["restart_policy"]["name"] not in ("no", "on-failure"):
                 raise InvalidInput("container %s: with restart_policy %s there is no end to wait for" % (name, settings["restart_policy"]["name"]))
@@ -166,6 +170,14 @@ class Lifecycle:
         if wanted in ("started", "paused") and container.config is None and state.read(self.paths.state(name)) is None:
             raise InvalidInput("container %s: command is required to make it" % name)
         return container
+
+    def _settle(self, settings: dict[str, Any]) -> None:
+        """Look what is behind the paths of the machine; what is to be ended may have lost some, or have put links there."""
+        try:
+            territory.settle(settings, self.territory)
+        except InvalidInput as error:
+            error.problem = "container %s: %s" % (settings["name"], error.problem)
+            raise
 
     def _find_group(self, container: Container) -> None:
         if container.config is not None:
@@ -225,6 +237,7 @@ class Lifecycle:
         if record is None or container.config is None:
             return []
         held = record.get("config") or {}
+        held = {**held, "seccomp": seccomp.held(held, container.config)}
         keys = [key for key in container.config if held.get(key) != container.config[key]]
         if "supervisor" in held and "supervisor" not in container.config:
             keys.append("supervisor")
@@ -395,9 +408,11 @@ class Lifecycle:
             return False
         try:
             with open(own + "/config.json", encoding="utf-8") as file:
-                return file.read() == to_json(container.config)
-        except OSError:
+                held = json.load(file)
+        except (OSError, ValueError):
             return False
+        held["seccomp"] = seccomp.held(held, container.config)
+        return bool(held == json.loads(to_json(container.config)))
 
     def _record(self, container: Container) -> dict[str, Any]:
         settings = container.config or {}
@@ -460,6 +475,7 @@ class Lifecycle:
         plan.steps += work.trial + work.trial_end + work.last
         plan.steps += [steps.Collect(self.call, name) for name in self._unused_bases(containers, work)]
         plan.fresh = set(work.renewed)
+        plan.warnings += _without_filter([*work.fresh, *work.by_unit])
         return plan
 
     def _overruled(self, container: Container) -> list[str]:
@@ -524,7 +540,6 @@ class Lifecycle:
             for step in plan.steps:
                 if isinstance(step, steps.Start):
                     self.made[step.name] = step.spec["record"]["created"]
-                    self._log_sizes[step.name] = step.log_size
                 elif isinstance(step, units.StartUnits):
                     self.made.update((name, (state.read(self.paths.state(name)) or {}).get("created", "")) for name in step.containers)
 
@@ -592,16 +607,18 @@ class Lifecycle:
             if rdt is not None:
                 report["rdt"] = rdt
             if container.wait and container.name in self.made:
-                report["output"] = output_of(container.seen, _OUTPUT, self._log_sizes.get(container.name, 0))
+                report["output"] = output_of(container.seen, _OUTPUT, True)
             found.append(report)
         return found
 
 
-def output_of(seen: Seen, most: int, since: int = 0) -> str:
-    """The last bytes that a container wrote: of its log, or of what the journal has of its last run."""
+def output_of(seen: Seen, most: int, of_the_run: bool = False) -> str:
+    """The last bytes that a container wrote: of its log, or of what the journal has of its last run. of_the_run: no more than its last run wrote."""
     record = seen.record or {}
     path = ((record.get("config") or {}).get("log") or {}).get("path") or ""
-    return units.output(seen.name, str(record.get("invocation") or ""), most) if path == "journal" else tail(path, most, since)
+    if path == "journal":
+        return units.output(seen.name, str(record.get("invocation") or ""), most)
+    return tail(path, min(most, int(record.get("log_written", most))) if of_the_run else most)
 
 
 def describe(seen: Seen) -> dict[str, Any]:
@@ -643,6 +660,13 @@ class _Work:
         self.fresh: list[Container] = []
 
 
+def _without_filter(containers: list[Container]) -> list[str]:
+    """What there is to say of containers that are made without the default seccomp filter because it cannot be had."""
+    names = [container.name for container in containers if (container.config or {}).get("seccomp") == seccomp.DEFAULT]
+    reason = filters.why_not() if names else ""
+    return ["no seccomp filter for %s: %s" % (", ".join(names), reason)] if reason else []
+
+
 def _options_of(resources: dict[str, Any], above: str = "") -> set[str]:
     """The options that are set, as paths."""
     found = set()
@@ -670,5 +694,6 @@ def _sorted_out(made: list[Step], host: Host, by_group: dict[str, list[Step]]) -
 
 def _shown(settings: dict[str, Any], keys: list[str]) -> str:
     """Some of a configuration, for people who read a diff."""
-    parts = ["%s=%s" % (key, to_json(settings.get(key))) for key in keys]
+    shown = {**settings, "seccomp": seccomp.shown(settings.get("seccomp"))}
+    parts = ["%s=%s" % (key, to_json(shown.get(key))) for key in keys]
     return " with " + ", ".join(parts) if parts else ""

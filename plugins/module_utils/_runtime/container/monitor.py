@@ -44,7 +44,7 @@ class Watched:
         self.name: str = spec["config"]["name"]
         self.record: dict[str, Any] = spec["record"]
         log = spec["config"]["log"]
-        self.log = Log(log["path"], log["max_size"], log["max_files"]) if log["path"] else None
+        self.log = Log(log["path"], log["max_size"], log["max_files"], spec.get("log_special")) if log["path"] else None
         self.started: launch.Started | None = None
         self.running = False  # the command was executed
         self.ended = False
@@ -113,6 +113,7 @@ class Watched:
                 "killed_by": "memory" if signal == 9 and kills > 0 and not stopped else "",
             },
             oom_kills=self.record.get("oom_kills", 0) + max(0, kills),
+            log_written=self.log.written if self.log else 0,
             finished=state.now(),
         )
 
@@ -164,6 +165,9 @@ class Supervisor:
             self._failed(watched, launch.describe(progress, mountpoints.refused(watched.waits_for)))
             return
         try:
+            if watched.log is not None:
+                progress.doing("opening the log", watched.log.path)
+                watched.log.open()
             watched.started = started = launch.start(watched.spec, progress)
             watched.kills_before = watched.oom_kills()
             if not self.limited:

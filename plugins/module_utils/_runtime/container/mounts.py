@@ -17,6 +17,7 @@ import stat
 
 from ..errors import BulkheadError
 from ..kernel import syscalls
+from .sources import open_real
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def attributes_of(options: list[str], default: int) -> tuple[int, int]:
 
 
 def source_of(mount: dict[str, Any]) -> int:
-    """The mount that the user asked for, attached nowhere yet; the source is opened in the machine's own file system."""
+    """The mount that the user asked for, attached nowhere yet; the source is opened in the machine's own file system, through no link."""
     options: list[str] = mount["options"]
     attributes, clear = attributes_of(options, NOSUID | NODEV)
     if mount["type"] == "tmpfs":
@@ -189,7 +190,11 @@ def source_of(mount: dict[str, Any]) -> int:
             if equals:
                 settings[key] = value
         return new_filesystem("tmpfs", attributes, settings)
-    return copy_of(-100, mount["source"], attributes, clear, recursive="bind" not in options)
+    opened = open_real(mount["source"])
+    try:
+        return copy_of(opened, "", attributes, clear, recursive="bind" not in options)
+    finally:
+        os.close(opened)
 
 
 def mount_on(root: Root, mounted: int, mount: dict[str, Any]) -> None:

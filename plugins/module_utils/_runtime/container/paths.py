@@ -38,6 +38,11 @@ class Paths:
         """What containers with the machine's own root share, one directory for each content."""
         return self.lib + "/base"
 
+    @property
+    def unit_specs(self) -> tuple[str, str]:
+        """What says what the containers are that systemd starts: at every boot, and in this one."""
+        return self.lib + "/units", self.run + "/units"
+
     def state(self, name: str) -> str:
         return self.states + "/" + name
 

@@ -17,7 +17,7 @@ import errno
 import os
 import time
 
-from ..kernel import cgroupfs, syscalls
+from ..kernel import cgroupfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,11 +29,8 @@ SUPERVISOR = "supervisor"
 # without CPUs takes no process (cpuset_can_attach(), kernel/cgroup/cpuset.c), and throttling is flat (block/blk-throttle.c).
 COPIED = {
     "cpuset": ("cpuset.cpus", "cpuset.mems"),
-    "blkio": tuple(
-        "blkio.throttle.%s_%s_device" % (way, unit) for way in ("read", "write") for unit in ("bps", "iops")
-    ),
+    "blkio": tuple("blkio.throttle.%s_%s_device" % (way, unit) for way in ("read", "write") for unit in ("bps", "iops")),
 }
-_SIGKILL = 9
 # How long, in seconds, the kernel may take until the dead have left their group.
 _PATIENCE = 5.0
 
@@ -103,31 +100,10 @@ def _oom_kill_of(path: str, directory: int | None = None) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
-def kill(directory: str) -> bool:
-    """Send SIGKILL to each process in a group and below it; return whether there was any."""
-    found = False
-    for group in cgroupfs.walk(directory):
-        for pid in cgroupfs.read("cgroup.procs", group).split():
-            try:
-                pidfd = syscalls.pidfd_open(int(pid))
-            except OSError:
-                continue  # it is gone, or has no number here
-            try:
-                # The number may be another process's by now: a descriptor of one that is still inside cannot be.
-                if pid in cgroupfs.read("cgroup.procs", group).split():
-                    syscalls.pidfd_send_signal(pidfd, _SIGKILL)
-                    found = True
-            except ProcessLookupError:
-                pass
-            finally:
-                os.close(pidfd)
-    return found
-
-
 def end_all(directory: str) -> bool:
     """Kill what is in a group and below it until nothing is left; return False if something does not end."""
     deadline = time.monotonic() + _PATIENCE
-    while kill(directory):
+    while cgroupfs.kill(directory):
         thaw(directory)
         if time.monotonic() > deadline:
             return False

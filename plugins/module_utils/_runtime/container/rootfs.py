@@ -16,6 +16,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls
 from . import devices
 from .mounts import NODEV, NOEXEC, NOSUID, RDONLY, Root, attach, attach_below, copy_of, hide, make_read_only, mount_on, new_filesystem, source_of
+from .sources import open_real
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,9 +53,10 @@ def _forget_unsynced(work: str) -> None:
 
     The record of a container does not outlive the boot, and layers without a record are never used for a job.
     """
-    for path in (work + "/work/incompat/volatile", work + "/work/incompat"):
+    mark = work + "/work/incompat/volatile"
+    for remove, path in ((os.unlink, mark + "/dirty"), (os.rmdir, mark), (os.rmdir, work + "/work/incompat")):
         try:
-            os.rmdir(path)
+            remove(path)
         except FileNotFoundError:
             pass
 
@@ -78,10 +80,10 @@ def _own_root(spec: dict[str, Any]) -> Root:
 
 
 def _directory_root(spec: dict[str, Any]) -> Root:
-    """A directory of the machine, as it is."""
-    path: str = spec["config"]["rootfs"]
-    top = copy_of(-100, path, recursive=True)
-    attach(top, os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    """A directory of the machine, as it is, opened through no link."""
+    place = open_real(spec["config"]["rootfs"])
+    top = copy_of(place, "", recursive=True)
+    attach(top, place)
     return Root(top)
 
 

@@ -22,8 +22,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import read_text
 from ..plan import Step, apply
-from . import base, groups, payload, state, units
-from .log import size_of
+from . import base, groups, log, payload, state, territory, units
 from .paths import Paths
 from .remote import Helper
 from .wire import to_json
@@ -311,15 +310,11 @@ class Start(Step):
         self.name: str = spec["config"]["name"]
         self.before = "not running"
         self.target = "container %s" % self.name
-        self.log_size = 0  # before the start
 
     def do(self) -> None:
         if self.spec["base_fingerprint"]:
             self.spec["base"] = base.make(self.call.paths, self.spec["base_fingerprint"])
-        path = self.spec["config"]["log"]["path"]
-        if path:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            self.log_size = size_of(path)
+        self.spec["log_special"] = territory.prepare_log(self.spec["config"], territory.Territory(self.call.paths))
         # The record keeps what is needed to start it again, but for itself.
         self.spec["record"]["spec"] = {key: value for key, value in self.spec.items() if key != "record"}
         (self.helper or self.call.helper()).send({"do": "start", "spec": self.spec})
@@ -407,20 +402,17 @@ class Forget(Step):
 
     after = None
 
-    def __init__(self, call: Call, name: str, group: str, log: str, before: str) -> None:
+    def __init__(self, call: Call, name: str, group: str, path: str, before: str) -> None:
         self.call = call
         self.name = name
         self.group = group
-        self.log = log
+        self.log = path
         self.target = call.paths.state(name)
         self.before = before
 
     def do(self) -> None:
-        if self.log and os.path.dirname(self.log) == self.call.paths.log:
-            for name in os.listdir(self.call.paths.log) if os.path.isdir(self.call.paths.log) else []:
-                own = os.path.basename(self.log)
-                if name == own or (name.startswith(own + ".") and name[len(own) + 1 :].isdigit()):
-                    os.unlink(self.call.paths.log + "/" + name)
+        if self.log and os.path.dirname(self.log) in (self.call.paths.log, os.path.realpath(self.call.paths.log)):
+            log.remove(self.log)
         config = (state.read(self.target) or {}).get("config") or {}
         _remove_state(self.target)
         if config.get("supervisor") == "systemd":

@@ -28,7 +28,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
 from ..kernel.files import Tree, read_text
 from ..plan import apply
-from . import base, classes, groups, helper, launch, monitor, mountpoints, process, state
+from . import base, classes, groups, helper, launch, monitor, mountpoints, process, state, territory
 from .journal import Journal
 from .log import Log
 from .paths import Paths
@@ -71,10 +71,9 @@ class Watched(monitor.Watched):
         super().__init__({**spec, "config": {**spec["config"], "log": {**spec["config"]["log"], "path": ""}}})
         self.spec = spec
         log = spec["config"]["log"]
-        self.log: Sink = Log(log["path"], log["max_size"], log["max_files"]) if log["path"] else None
-        if log["path"] == JOURNAL:
-            self.log = Journal(self._note_loss)
-
+        self.log: Sink = Journal(self._note_loss) if log["path"] == JOURNAL else None
+        if log["path"] and log["path"] != JOURNAL:
+            self.log = Log(log["path"], log["max_size"], log["max_files"], spec["log_special"])
         self.was_killed_as_one = False  # by the kernel, before systemd asked for its end
 
     def note_end(self, status: int) -> None:
@@ -283,7 +282,7 @@ def _record(config: dict[str, Any], paths: Paths) -> dict[str, Any]:
     record = state.read(directory)
     if record is None or record.get("damaged") or record.get("config") != config:
         record = {"ociVersion": state.OCI_VERSION, "id": config["name"], "annotations": {}, "created": state.now(), "config": config}
-    for key in ("error", "exit", "finished", "creator", "output_lost", "restarting"):
+    for key in ("error", "exit", "finished", "creator", "log_written", "output_lost", "restarting"):
         record.pop(key, None)
     own = config["rootfs"] == "host"
     record.update(
@@ -320,9 +319,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
     own = config["rootfs"] == "host"
     if own and not os.path.isdir(paths.own(config["name"]) + "/upper"):
         raise BulkheadError("the container's private files are gone", target=paths.own(config["name"]), hint="make the container again, with container_run")
-    log = config["log"]["path"]
-    if log and log != JOURNAL:
-        os.makedirs(os.path.dirname(log), mode=0o700, exist_ok=True)
+    special = territory.prepare_log(config, territory.Territory(paths))
     freezer = host.hierarchy_of("freezer")
     frozen = ("cgroup.freeze", b"0") if freezer.version == 2 else ("freezer.state", b"THAWED")
     return {
@@ -334,6 +331,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
         "state": directory,
         "record": record,
         "wait": False,
+        "log_special": special,
         "mount_points": sorted(set(mountpoints.kept(config["name"], paths).values())),
         "group_dies": group_dies(resources),
         "classes": classes.files(config.get("rdt"), config["name"]),

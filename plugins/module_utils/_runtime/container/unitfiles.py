@@ -64,7 +64,7 @@ def name_of(container: str) -> str:
 
 def spec_path(container: str, root: str, paths: Paths) -> str:
     """Return the file that says what the container is made of, kept as long as its unit is."""
-    return "%s/units/%s.json" % (paths.lib if root == PERSISTENT else paths.run, container)
+    return "%s/%s.json" % (paths.unit_specs[root != PERSISTENT], container)
 
 
 def spec_of(container: str, paths: Paths) -> dict[str, Any] | None:
@@ -83,7 +83,7 @@ def spec_of(container: str, paths: Paths) -> dict[str, Any] | None:
 def names(paths: Paths) -> list[str]:
     """Return the containers that have such a file."""
     found = set()
-    for directory in (paths.lib + "/units", paths.run + "/units"):
+    for directory in paths.unit_specs:
         for name in os.listdir(directory) if os.path.isdir(directory) else []:
             if name.endswith(".json") and not name.startswith("."):
                 found.add(name[: -len(".json")])

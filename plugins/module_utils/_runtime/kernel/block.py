@@ -28,6 +28,8 @@ def number_of(device: str, what: str) -> str:
             found = os.stat(text)
         except OSError as error:
             raise InvalidInput("%s: there is no device %s" % (what, text), errno=error.errno or 0) from None
+        except ValueError:  # a NUL, which no path has
+            raise InvalidInput("%s: %r is not the path of a device" % (what, text)) from None
         if not text.startswith("/") or not stat.S_ISBLK(found.st_mode):
             raise InvalidInput("%s: %s is not a block device" % (what, text), hint="give a path such as /dev/sda or a number such as 8:0")
         major, minor = str(os.major(found.st_rdev)), str(os.minor(found.st_rdev))

@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+
+from . import syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SIGKILL = 9
 _CHILD = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -39,8 +43,10 @@ def write(path: str, text: str, directory: int | None = None) -> None:
         os.close(fd)
 
 
-def walk(top: str) -> Iterator[int]:
+def walk(top: str, leaves_first: bool = False) -> Iterator[int]:
     """Yield a descriptor of a group and of each group below it, valid until the next one is asked for.
+
+    leaves_first: each group after those inside of it, and not before them.
 
     Whoever made them may have nested them deeper than a path can name, so this goes down and up one directory at a time.
     """
@@ -49,10 +55,13 @@ def walk(top: str) -> Iterator[int]:
     except FileNotFoundError:
         return
     try:
-        yield at
+        if not leaves_first:
+            yield at
         waiting = [_directories(at)]  # of each level, what is still to be visited
         while waiting:
             if not waiting[-1]:
+                if leaves_first:
+                    yield at
                 waiting.pop()
                 at = _up(at) if waiting else at
                 continue
@@ -62,12 +71,45 @@ def walk(top: str) -> Iterator[int]:
                 continue  # it was removed meanwhile
             os.close(at)
             at = inner
-            yield at
+            if not leaves_first:
+                yield at
             waiting.append(_directories(at))
     except FileNotFoundError:
         return  # the group itself was removed meanwhile
     finally:
         os.close(at)
+
+
+def processes_of(group: int) -> list[int]:
+    """Return the processes of a group; of a threaded one, which lists no processes, the threads."""
+    for file in ("cgroup.procs", "cgroup.threads"):
+        try:
+            return [int(pid) for pid in read(file, group).split()]
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                break
+    return []  # it was removed meanwhile
+
+
+def kill(top: str) -> bool:
+    """Send SIGKILL to each process in a group and below it; return whether there was any."""
+    found = False
+    for group in walk(top):
+        for pid in processes_of(group):
+            try:
+                pidfd = syscalls.pidfd_open(pid)
+            except OSError:
+                continue  # it is gone, or has no number here
+            try:
+                # The number may be another process's by now: a descriptor of one that is still inside cannot be.
+                if pid in processes_of(group):
+                    syscalls.pidfd_send_signal(pidfd, _SIGKILL)
+                    found = True
+            except ProcessLookupError:
+                pass
+            finally:
+                os.close(pidfd)
+    return found
 
 
 def remove_tree(parent: str, name: str) -> None:

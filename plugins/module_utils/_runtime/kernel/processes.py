@@ -22,12 +22,40 @@ def described(pids: list[int], most: int = 5) -> str:
     return shown + (" and %d more" % (len(pids) - most) if len(pids) > most else "")
 
 
+def every() -> list[int]:
+    """The ids of all processes."""
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
 def threads_of(pid: int) -> list[int]:
     """The thread ids of a process; none when it is gone."""
     try:
         return sorted(int(name) for name in os.listdir("/proc/%d/task" % pid))
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def _stat(pid: int, tid: int) -> list[str]:
+    """What /proc/PID/stat says behind the name: state, parent, ...; empty when the task is gone."""
+    text = read_text("/proc/%d/task/%d/stat" % (pid, tid)) or ""
+    # The name in parentheses may hold anything; what follows the last one is regular.
+    return text.rpartition(")")[2].split()
+
+
+def ended(pid: int) -> int | None:
+    """The parent that has yet to reap a process that has ended (a zombie); None for one that runs or is gone.
+
+    A process whose first thread alone has ended looks like one too, and is none.
+    """
+    leader = _stat(pid, pid)
+    if leader[:1] != ["Z"] or live_threads_of(pid):
+        return None
+    return int(leader[1])
+
+
+def live_threads_of(pid: int) -> list[int]:
+    """The threads of a process that have not ended."""
+    return [tid for tid in threads_of(pid) if _stat(pid, tid)[:1] not in ([], ["Z"], ["X"])]
 
 
 def ancestors_of(pid: int) -> list[int]:

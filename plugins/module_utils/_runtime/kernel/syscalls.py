@@ -95,8 +95,10 @@ _NR_BY_MACHINE = {
     "rt_sigaction": {"x86_64": 13, "aarch64": 134, "riscv64": 134, "ppc64le": 173, "s390x": 174},
     "ioprio_set": {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282},
     "set_mempolicy": {"x86_64": 238, "aarch64": 237, "riscv64": 237, "ppc64le": 261, "s390x": 270},
+    "clone": {"x86_64": 56, "aarch64": 220, "riscv64": 220, "ppc64le": 120, "s390x": 120},
     "keyctl": {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280},
     "pivot_root": {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217},
+    "seccomp": {"x86_64": 317, "aarch64": 277, "riscv64": 277, "ppc64le": 358, "s390x": 348},
 }
 
 _MACHINE = os.uname().machine
@@ -192,6 +194,33 @@ def clone3(flags: int, cgroup: int = -1) -> tuple[int, int]:
     if pid < 0:
         raise OSError(code, "clone3: %s" % os.strerror(code))
     return pid, pidfd.value
+
+
+def clone_sibling() -> int:
+    """clone(2) with CLONE_PARENT: a child of the caller's parent; returns its process id, and 0 in it.
+
+    For a process that a seccomp filter is in force for already: a filter cannot see the flags of clone3(2), and so allows it to few.
+    """
+    flags = CLONE_PARENT | _SIGCHLD
+    # On s390x the stack comes before the flags (CONFIG_CLONE_BACKWARDS2).
+    first, second = (0, flags) if _MACHINE == "s390x" else (flags, 0)
+    number, api = ctypes.c_long(number_of("clone")), ctypes.pythonapi
+    zero = ctypes.c_long(0)
+    api.PyOS_BeforeFork()
+    pid: int = _libc_with_lock.syscall(number, ctypes.c_long(first), ctypes.c_long(second), zero, zero, zero)
+    if pid == 0:
+        api.PyOS_AfterFork_Child()
+        return 0
+    code = _get_errno()
+    api.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(code, "clone: %s" % os.strerror(code))
+    return pid
+
+
+def seccomp(operation: int, flags: int, argument: int) -> None:
+    """seccomp(2); the argument is an address."""
+    _call("seccomp", ctypes.c_uint(operation), ctypes.c_uint(flags), ctypes.c_void_p(argument))
 
 
 def unshare(flags: int) -> None:

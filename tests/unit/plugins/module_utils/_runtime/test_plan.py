@@ -168,6 +168,7 @@ def test_the_error_names_step_value_errno_and_hint() -> None:
         "kernel": "no such cache id",
         "hint": "use another",
         "undo_failures": [],
+        "input": False,
     }
 
 

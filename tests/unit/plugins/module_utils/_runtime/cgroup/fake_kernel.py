@@ -31,7 +31,15 @@ V2_CONTROLLERS = "cpuset cpu io memory hugetlb pids rdma misc"
 
 FILES_V1 = {
     "": {"cgroup.procs": "", "tasks": "", "notify_on_release": "0", "cgroup.clone_children": "0"},
-    "cpu": {"cpu.shares": "1024", "cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000", "cpu.cfs_burst_us": "0", "cpu.idle": "0"},
+    "cpu": {
+        "cpu.shares": "1024",
+        "cpu.cfs_quota_us": "-1",
+        "cpu.cfs_period_us": "100000",
+        "cpu.cfs_burst_us": "0",
+        "cpu.idle": "0",
+        "cpu.uclamp.min": "0.00",
+        "cpu.uclamp.max": "max",
+    },
     "cpuacct": {"cpuacct.usage": "0"},
     "cpuset": {"cpuset.cpus": "", "cpuset.mems": "", "cpuset.cpu_exclusive": "0"},
     "memory": {
@@ -41,6 +49,9 @@ FILES_V1 = {
         "memory.usage_in_bytes": "0",
         "memory.memsw.usage_in_bytes": "0",
         "memory.swappiness": "60",
+        "memory.stat": "",
+        "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 0",
+        "memory.kmem.tcp.limit_in_bytes": str(NO_LIMIT),
     },
     "devices": {"devices.list": "", "devices.allow": "", "devices.deny": ""},
     "freezer": {"freezer.state": "THAWED", "freezer.self_freezing": "0"},
@@ -65,11 +76,12 @@ FILES_V2 = {
         "cgroup.events": "populated 0\nfrozen 0",
         "cgroup.max.depth": "max",
     },
-    "cpu": {"cpu.max": "max 100000", "cpu.max.burst": "0", "cpu.weight": "100", "cpu.idle": "0"},
+    "cpu": {"cpu.max": "max 100000", "cpu.max.burst": "0", "cpu.weight": "100", "cpu.idle": "0", "cpu.uclamp.min": "0.00", "cpu.uclamp.max": "max"},
     "cpuset": {"cpuset.cpus": "", "cpuset.mems": "", "cpuset.cpus.partition": "member"},
     "memory": {
         **{"memory." + name: "max" for name in ("max", "high", "swap.max")},
         **{"memory." + name: "0" for name in ("low", "min", "current", "swap.current", "oom.group")},
+        "memory.stat": "",
     },
     "io": {"io.weight": "default 100", "io.max": "", "io.latency": ""},
     "pids": {"pids.max": "max", "pids.current": "0"},
@@ -123,6 +135,7 @@ class KernelTree(Tree):
         self.version = version
         self.controllers = controllers
         self.log: list[tuple[str, ...]] = []
+        self.marks: set[tuple[str, str]] = set()
         path.mkdir(parents=True)
         self._fill("", set(controllers))
         if version == 2:
@@ -177,6 +190,12 @@ class KernelTree(Tree):
             self._fill(path, set(self.controllers))
             if "devices" in self.controllers:
                 self.put(path + "/devices.list", self.get(os.path.join(parent, "devices.list")))
+
+    def mark(self, path: str, name: str) -> None:
+        self.marks.add((path, name))
+
+    def marked(self, path: str, name: str) -> bool:
+        return (path, name) in self.marks
 
     def rmdir(self, path: str) -> None:
         base = Path(self.path) / path
@@ -421,6 +440,10 @@ def _devices(tree: KernelTree, group: str, name: str, text: str) -> None:
     """Only what is asked of it here: everything, or single devices with an access."""
     path = group + "/devices.list"
     lines = set(tree.get(path).splitlines())
+    if text == "a" and tree.children(group):
+        raise refuse(errno.EINVAL)
+    for child in tree.children(group) if name == "devices.deny" else ():  # propagate_exception()
+        _devices(tree, child, name, text)
     if text == "a":
         tree.put(path, "a *:* rwm" if name == "devices.allow" else "")
         return
@@ -434,12 +457,30 @@ def _devices(tree: KernelTree, group: str, name: str, text: str) -> None:
     tree.put(path, "\n".join(sorted(lines)))
 
 
+def _oom_control(tree: KernelTree, group: str, name: str, text: str) -> None:
+    """It is written with one digit and prints three lines."""
+    if text not in ("0", "1"):
+        raise refuse(errno.EINVAL)
+    tree.put(group + "/" + name, "oom_kill_disable %s\nunder_oom 0\noom_kill 0" % text)
+
+
+def _uclamp(tree: KernelTree, group: str, name: str, text: str) -> None:
+    """Percent with two digits behind the point, and max for all of it."""
+    percent = 100.0 if text.strip() == "max" else float(text)
+    if not 0 <= percent <= 100:
+        raise refuse(errno.ERANGE)
+    tree.put(group + "/" + name, "max" if percent == 100 else "%.2f" % percent)
+
+
 def _plain(tree: KernelTree, group: str, name: str, text: str) -> None:
     tree.put(os.path.join(group, name), text.strip())
 
 
 RULES: dict[str, Rule] = {
     r"memory\.(max|high|low|min|swap\.max|limit_in_bytes|memsw\.limit_in_bytes|soft_limit_in_bytes)": _bytes(PAGE),
+    r"memory\.kmem\.tcp\.limit_in_bytes": _bytes(PAGE),
+    r"memory\.oom_control": _oom_control,
+    r"cpu\.uclamp\.(min|max)": _uclamp,
     r"hugetlb\.2MB\.(max|limit_in_bytes)": _bytes(HUGE),
     r"cpu\.(max|max\.burst|cfs_.*_us)": _bandwidth,
     r"cpu\.(shares|weight)": _shares,

@@ -203,3 +203,26 @@ def test_frozen_is_what_a_group_above_is(frozen: list[str], host: FakeHost) -> N
         for file, text in texts.items():
             Path(tree.full("%s/%s" % (name, file))).write_text(text)
     assert sorted(inforce.frozen_by(host.hierarchy_of("freezer"), "a/b/c")) == frozen
+
+
+def test_processes_of_the_groups_below(host: FakeHost) -> None:
+    make(host, {"name": "box/payload/own", "pids": {"max": 5}}, {"name": "box", "pids": {"max": 9}})
+    tree = host.tree("pids")
+    tree.put("box/payload/cgroup.procs", "4194001\n4194002")
+    tree.put("box/payload/own/cgroup.procs", "4194000")
+    found = info.describe(host, "box")
+    assert found["processes"] == [] and found["processes_below"] == [4194000, 4194001, 4194002]
+
+
+def test_what_has_ended_and_still_counts(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(host, {"name": "box/payload", "pids": {"max": 5}}, {"name": "box", "pids": {"max": 9}})
+    tree = host.tree("pids")
+    tree.put("box/payload/%s" % ("tasks" if tree.version == 1 else "cgroup.threads"), "4194001\n4194002")
+    for known, count in ((False, "2"), (True, "3")):
+        tree.put("box/pids.current", count)
+        looked: list[int] = []
+        monkeypatch.setattr(info.processes, "every", lambda seen=looked: seen.append(1) or [os.getpid(), 7])
+        monkeypatch.setattr(info.processes, "ended", lambda pid: 1 if pid == 7 else None)
+        monkeypatch.setattr(Hierarchy, "group_of", lambda _self, _pid: "box/payload")
+        assert info.describe(host, "box")["zombies"] == ([7] if known else [])
+        assert bool(looked) is known  # all processes are looked at only where one is missing

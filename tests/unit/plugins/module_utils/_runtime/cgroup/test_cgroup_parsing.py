@@ -46,6 +46,8 @@ def test_names(name: str) -> None:
         ("web//x", "component ''"),
         ("web/", "component ''"),
         ("web\nx", "newline"),
+        ("web\0x", "a NUL"),
+        ("web/\ud800", "half of a character"),
         ("x" * 256, "255 bytes"),
         ("ü" * 128, "255 bytes"),
         ("cgroup.procs", "interface file"),
@@ -140,7 +142,29 @@ BAD = [
     ({"devices": [{"type": "a", "access": "r"}]}, "type a stands for all devices"),
     ({"devices": [{"type": "c", "major": 1}, {"type": "c", "major": 1, "minor": 3, "allow": False}]}, "is an exception from"),
     ({"processes": [0]}, "processes: 0 is not within"),
-    ({"processes": [-1]}, "processes: '-1' is not"),
+    ({"processes": [-1]}, "processes: -1 is not within 1 to"),
+    # what has no unit is not said to lack one
+    ({"cpu": {"weight": "high"}}, "cpu.weight: 'high' is not a whole number$"),
+    ({"pids": {"max": "lots"}}, "pids.max: 'lots' is not a whole number$"),
+    ({"devices": [{"type": "c", "major": -1}]}, "devices: major: -1 is not within 0 to 4095"),
+    # more than the kernel takes
+    ({"pids": {"max": 10**12}}, "pids.max: 1000000000000 is not within 0 to 4194304"),
+    ({"pids": {"max": 4194305}}, "pids.max: 4194305 is not within 0 to 4194304"),
+    ({"files": {"pids.max": 10**12}}, "pids.max: 1000000000000 is not within"),
+    ({"cpu": {"max": 100000}}, "cpu.max: 100000 CPUs are more than any machine has. A plain number is a number of CPUs"),
+    ({"cpu": {"max": "inf"}}, "cpu.max: inf CPUs are more than any machine has"),
+    ({"cpu": {"max": "nan"}}, "'nan' is not a number of CPUs"),
+    ({"cpu": {"max": "900000000s 1s"}}, "more than the kernel counts"),
+    ({"cpu": {"burst": "900000000s"}}, "more than the kernel counts"),
+    # 0 by the kernel's rounding
+    ({"memory": {"max": 512}}, "memory.max of 512 is less than the kernel counts in, and would be 0. A number without a unit is bytes"),
+    ({"memory": {"max": "0.5K"}}, "memory.max of 0.5K is less than the kernel counts in"),
+    ({"hugetlb": {"2MB": "1M"}}, "hugetlb.2MB of 1M is less than the kernel counts in"),
+    ({"cpuset": {"cpus": [0, True]}}, "'0,True' is not a list"),
+    ({"cpuset": {"cpus": []}}, "cpuset.cpus is empty"),
+    ({"cpuset": {"cpus": "1_0"}}, "'1_0' is not a list"),
+    # a NUL, which would end a path or a line
+    ({"io": {"max": [{"device": "/dev/sd\0a", "rbps": 5}]}}, r"io.max: '/dev/sd\\x00a' is not the path of a device"),
 ]
 
 
@@ -297,6 +321,96 @@ def test_octal_is_decimal(host: FakeHost) -> None:
     assert files(parsed(host, pids={"max": "010"})) == {"pids.max": "10"}
 
 
+@pytest.mark.parametrize("cpus", [[0, 1], ["0", "1"], ["0-1"], ("1", 0), "0,1", "0-1", "1,0,0"])
+def test_cpus_in_their_spellings(host: FakeHost, cpus: object) -> None:
+    (setting,) = parsed(host, cpuset={"cpus": cpus}).settings
+    assert setting.kept == "0-1"
+
+
+def test_a_controller_by_its_name_of_v1(v1: FakeHost, v2: FakeHost) -> None:
+    for host in (v1, v2):
+        group = parsed(host, controllers=["blkio"])
+        assert group.controllers_asked == ["io"]
+        assert group.hierarchies == [host.hierarchy("io", "the test")]
+
+
+def test_names_of_resources_are_one_word(v2: FakeHost) -> None:
+    for options in ({"misc": {"sev 1": 2}}, {"misc": {"sev\n": 2}}, {"rdma": {"mlx5_0 hca_handle=1": {"hca_object": 2}}}, {"misc": {"": 2}}):
+        with pytest.raises(InvalidInput, match=r"is not the name of"):
+            parsed(v2, **options)
+
+
+def test_the_end_of_what_rdma_counts_is_no_limit(v2: FakeHost) -> None:
+    (setting,) = parsed(v2, rdma={"mlx5_0": {"hca_handle": 2**31 - 1}}).settings
+    assert setting.value == "max"
+    with pytest.raises(InvalidInput, match=r"rdma mlx5_0 hca_handle: 2147483648 is not within"):
+        parsed(v2, rdma={"mlx5_0": {"hca_handle": 2**31}})
+
+
+# One file asked for twice
+
+
+TWICE_ANYWHERE: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {"io": {"max": [{"device": DISK, "rbps": "10M"}, {"device": "08:0", "rbps": "20M"}]}},
+        {"io": {"max": [{"device": DISK, "rbps": "10M"}, {"device": "08:0", "rbps": 10 << 20}]}},
+    ),
+    ({"hugetlb": {"2MB": "64M", "2M": "32M"}}, {"hugetlb": {"2MB": "64M", "2M": 64 << 20}}),
+    ({"pids": {"max": 5}, "files": {"pids.max": 6}}, {"pids": {"max": 5}, "files": {"pids.max": "5"}}),
+]
+TWICE_V1: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"memory": {"max": "64M"}, "files": {"memory.limit_in_bytes": "32M"}}, {"memory": {"max": "64M"}, "files": {"memory.limit_in_bytes": 64 << 20}}),
+    (
+        {"memory": {"max": "64M", "swap_max": "32M"}, "files": {"memory.memsw.limit_in_bytes": "64M"}},
+        {"memory": {"max": "64M", "swap_max": "32M"}, "files": {"memory.memsw.limit_in_bytes": "96M"}},
+    ),
+    ({"cpu": {"max": 0.5}, "files": {"cpu.cfs_quota_us": "10ms"}}, {"cpu": {"max": 0.5}, "files": {"cpu.cfs_quota_us": 50000}}),
+    ({"cpu": {"max": 0.5}, "files": {"cpu.cfs_period_us": 50000}}, {"cpu": {"max": 0.5}, "files": {"cpu.cfs_period_us": "100ms"}}),
+    ({"cpu": {"weight": 200}, "files": {"cpu.shares": 200}}, {"cpu": {"weight": 200}, "files": {"cpu.shares": 2048}}),
+    ({"cpuset": {"partition": "root"}, "files": {"cpuset.cpu_exclusive": 0}}, {"cpuset": {"partition": "root"}, "files": {"cpuset.cpu_exclusive": True}}),
+    ({"hugetlb": {"2MB": "64M"}, "files": {"hugetlb.2MB.limit_in_bytes": 0}}, {"hugetlb": {"2MB": "64M"}, "files": {"hugetlb.2MB.limit_in_bytes": "64M"}}),
+]
+TWICE_V2: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"memory": {"max": "64M"}, "files": {"memory.max": "32M"}}, {"memory": {"max": "64M"}, "files": {"memory.max": "0.0625G"}}),
+    (
+        {"io": {"latency": [{"device": DISK, "target": "10ms"}, {"device": "8:00", "target": "20ms"}]}},
+        {"io": {"latency": [{"device": DISK, "target": "10ms"}, {"device": "8:00", "target": 10000}]}},
+    ),
+    ({"misc": {1: 5, "1": 6}}, {"misc": {1: 5, "1": "5"}}),
+    ({"cpu": {"max": 0.5}, "files": {"cpu.max": "10000 100000"}}, {"cpu": {"max": 0.5}, "files": {"cpu.max": "50ms 100ms"}}),
+    ({"hugetlb": {"2MB": "64M"}, "files": {"hugetlb.2MB.max": "32M"}}, {"hugetlb": {"2MB": "64M"}, "files": {"hugetlb.2MB.max": "64M"}}),
+]
+
+
+@pytest.mark.parametrize(("differ", "agree"), TWICE_ANYWHERE, ids=str)
+def test_one_file_asked_for_twice(host: FakeHost, differ: dict[str, Any], agree: dict[str, Any]) -> None:
+    check_twice(host, differ, agree)
+
+
+@pytest.mark.parametrize(("differ", "agree"), TWICE_V1, ids=str)
+def test_one_file_of_v1_asked_for_twice(v1: FakeHost, differ: dict[str, Any], agree: dict[str, Any]) -> None:
+    check_twice(v1, differ, agree)
+
+
+@pytest.mark.parametrize(("differ", "agree"), TWICE_V2, ids=str)
+def test_one_file_of_v2_asked_for_twice(v2: FakeHost, differ: dict[str, Any], agree: dict[str, Any]) -> None:
+    check_twice(v2, differ, agree)
+
+
+def check_twice(host: FakeHost, differ: dict[str, Any], agree: dict[str, Any]) -> None:
+    """Different values are refused by name of both options; the same value is one value."""
+    with pytest.raises(InvalidInput, match=r"group web: .* \(.*\) and .* \(.*\) are the same file") as caught:
+        parsed(host, **differ)
+    assert caught.value.hint == "leave one of them out"
+    places = [setting.place for setting in parsed(host, **agree).settings]
+    assert len(set(places)) < len(places)
+
+
+def test_two_names_of_one_value(v2: FakeHost) -> None:
+    with pytest.raises(InvalidInput, match=r"cpu.weight \(100\) and files cpu.weight.nice \(0\) are two names for one value"):
+        parsed(v2, cpu={"weight": 100}, files={"cpu.weight.nice": 0})
+
+
 def test_none_is_left_alone(host: FakeHost) -> None:
     group = parsed(host, memory={"max": None, "low": "1M"}, cpu=None, io=None, pids={"max": None}, files=None, devices=None, frozen=None)
     assert [setting.option for setting in group.settings] == ["memory.low"]
@@ -322,6 +436,56 @@ def test_files_of_the_table_kill_no_more_than_its_options(v1: FakeHost, v2: Fake
     for host, file in ((v2, "memory.max"), (v2, "memory.high"), (v1, "memory.limit_in_bytes")):
         with pytest.raises(InvalidInput, match=r"of 0 would kill"):
             parsed(host, files={file: "0"})
+
+
+def test_files_of_v1_are_read_in_their_own_words(v1: FakeHost) -> None:
+    """A share is no weight, and memory and swap together are not swap alone."""
+    group = parsed(v1, files={"cpu.shares": 2048, "memory.memsw.limit_in_bytes": "96M", "blkio.bfq.weight": 1000, "cpuset.cpu_exclusive": 1})
+    assert [(setting.kept, setting.file.format.written(setting.value)) for setting in group.settings] == [
+        ("2048", "2048"),
+        (str(96 << 20), str(96 << 20)),
+        ("1000", "1000"),
+        ("1", "1"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["memory.kmem.tcp.limit_in_bytes", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "hugetlb.2MB.limit_in_bytes"])
+def test_a_size_by_name_that_is_rounded_to_nothing(v1: FakeHost, name: str) -> None:
+    with pytest.raises(InvalidInput, match=r"of 512 is less than the kernel counts in"):
+        parsed(v1, files={name: 512})
+    assert len(parsed(v1, files={name: 512}, force=True).settings) == 1
+
+
+PRINTED = [
+    ("memory.oom_control", 1, "oom_kill_disable 1\nunder_oom 0\noom_kill 0", "oom_kill_disable 0\nunder_oom 0\noom_kill 0"),
+    ("memory.oom_control", "no", "oom_kill_disable 0\nunder_oom 0\noom_kill 7", "oom_kill_disable 1\nunder_oom 0\noom_kill 0"),
+    ("memory.kmem.tcp.limit_in_bytes", "64M", str(64 << 20), str(32 << 20)),
+    ("memory.kmem.tcp.limit_in_bytes", "max", "9223372036854771712", str(32 << 20)),
+    ("cpu.uclamp.min", 20, "20.00", "2.00"),
+    ("cpu.uclamp.min", "12.5", "12.50", "12.05"),
+    ("cpu.uclamp.max", 100, "max", "99.99"),
+    ("cpu.uclamp.max", "max", "max", "0.00"),
+    ("memory.swappiness", "0x10", "16", "10"),
+    ("hugetlb.2MB.rsvd.limit_in_bytes", "5M", str(4 << 20), str(6 << 20)),
+    ("cpuset.nosuch_list", "1,0", "0-1", "0"),
+    ("cpu.nosuch_number", 20, "20.00", "20.01"),
+    ("memory.nosuch_lines", "eth0 5", "lo 0\neth0 5", "lo 0\neth0 6"),
+]
+
+
+@pytest.mark.parametrize(("name", "asked", "same", "other"), PRINTED, ids=str)
+def test_a_file_that_prints_other_than_what_was_written(v1: FakeHost, name: str, asked: object, same: str, other: str) -> None:
+    (setting,) = parsed(v1, files={name: asked}).settings
+    assert setting.file.format.normal(same, setting.key) == setting.kept
+    assert setting.file.format.normal(other, setting.key) != setting.kept
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"), [("cpu.uclamp.min", 101), ("cpu.uclamp.min", "20%"), ("memory.oom_control", 2), ("cpu.cfs_period_us", "2s"), ("memory.nosuch", "a\0b")]
+)
+def test_values_of_files_that_cannot_be_meant(v1: FakeHost, name: str, asked: object) -> None:
+    with pytest.raises(InvalidInput, match=name):
+        parsed(v1, files={name: asked})
 
 
 def test_a_boolean_in_a_file_is_a_digit(v1: FakeHost) -> None:

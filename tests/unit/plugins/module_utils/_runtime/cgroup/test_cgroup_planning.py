@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import plan as plans
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup import steps, usage
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.group import parse_group
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.planning import GroupPlan, plan_groups
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.report import report
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import processes
 from fake_kernel import CPUS, DISK, NODES, OTHER_DISK, RULES, FakeHost, cpulist
 
 MIB = 1 << 20
@@ -80,12 +84,12 @@ def test_two_groups_below_one_new_parent_make_it_once(hybrid: FakeHost) -> None:
 
 
 def test_the_same_name_twice_in_one_call_is_refused(host: FakeHost) -> None:
-    with pytest.raises(InvalidInput, match=r"the group web is named twice in one call"):
+    with pytest.raises(InvalidInput, match=r"group web is named twice in one call"):
         planned(host, web(pids={"max": 5}), web(memory={"max": "1G"}))
 
 
 def test_present_below_absent_is_refused(host: FakeHost) -> None:
-    with pytest.raises(InvalidInput, match=r"group web/a is to be present and the group web above it absent"):
+    with pytest.raises(InvalidInput, match=r"group web/a is to be present and group web above it absent"):
         planned(host, web(state="absent"), {"name": "web/a", "pids": {"max": 5}})
 
 
@@ -377,11 +381,62 @@ def test_a_limit_below_what_is_in_use_is_refused_unless_forced(v1: FakeHost, v2:
     for host, file in ((v1, file_v1), (v2, file_v2)):
         converge(host, web(**{section: {"max": 1 << 21}}))
         host.tree(section).put("web/" + file, str(1 << 20))
+        if section == "memory":
+            host.tree(section).put("web/cgroup.events", "populated 1")
+            host.tree(section).put("web/memory.stat", "total_unevictable %d" % (1 << 20))
         with pytest.raises(InvalidInput, match=r"group web: %s.max of .* is below the .*(1M|1048576).* in use now" % section) as caught:
             planned(host, web(**{section: {"max": 4096}}))
         assert "force: true" in caught.value.hint
         assert len(planned(host, web(**{section: {"max": 4096}}, force=True))) == 1
         assert len(planned(host, web(**{section: {"max": 1 << 20}}))) == 1
+
+
+@pytest.mark.parametrize("limit", ["max", "high"])
+def test_page_cache_is_no_hindrance(v2: FakeHost, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel reclaims it at once; what is left when that is done counts."""
+    monkeypatch.setattr(usage, "_swap_free", lambda: 0)
+    tree = v2.tree("memory")
+    converge(v2, web(memory={limit: "8M"}))
+    tree.put("web/memory.current", str(5 * MIB))
+    tree.put("web/memory.stat", "anon %d\nactive_anon %d\nactive_file %d\ninactive_file %d\nslab_reclaimable %d" % (MIB, 2 * MIB, MIB, MIB, MIB))
+    tree.put("web/cgroup.events", "populated 1\nfrozen 0")
+    converge(v2, web(memory={limit: 2 * MIB}))
+    if limit == "max":
+        with pytest.raises(InvalidInput, match=r"memory.max of 1.5M .* is below the 2M \(2097152 bytes\) in use now"):
+            planned(v2, web(memory={"max": 1572864}))
+        monkeypatch.setattr(usage, "_swap_free", lambda: MIB)
+        tree.put("web/memory.swap.max", "max")
+        assert planned(v2, web(memory={"max": 1572864})).writes()
+        monkeypatch.setattr(usage, "_swap_free", lambda: 0)
+        tree.put("web/cgroup.events", "populated 0\nfrozen 0")
+        assert planned(v2, web(memory={"max": 4096})).writes()
+
+
+def test_v1_refuses_by_itself_what_it_cannot_reclaim(v1: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a limit is refused beforehand only where it is certain to be: with page cache, the kernel is asked."""
+    monkeypatch.setattr(usage, "_swap_free", lambda: 0)
+    tree = v1.tree("memory")
+    converge(v1, web(memory={"max": "8M"}))
+    tree.put("web/memory.usage_in_bytes", str(5 * MIB))
+    tree.put("web/memory.stat", "active_anon 0\ntotal_active_anon %d\ntotal_inactive_file %d" % (2 * MIB, 3 * MIB))
+    assert planned(v1, web(memory={"max": "2M"})).writes()
+    with pytest.raises(InvalidInput, match=r"memory.max of 1M .* is below the 2M"):
+        planned(v1, web(memory={"max": "1M"}))
+    with pytest.raises(BulkheadError, match=r"EBUSY.*More than that is in use and could not be reclaimed"):
+        plans.apply(planned(v1, web(memory={"max": "1M"}, force=True)))
+
+
+def test_force_is_named_only_to_those_who_have_it(v2: FakeHost) -> None:
+    converge(v2, web(pids={"max": 50}))
+    v2.tree("pids").put("web/pids.current", "9")
+    for may, words in ((True, True), (False, False)):
+        group = parse_group(web(pids={"max": 5}), v2, called="container web", may_force=may)
+        with pytest.raises(InvalidInput, match=r"^container web: pids.max of 5 is below the 9 in use now") as caught:
+            plan_groups(v2, [group])
+        assert ("force" in caught.value.hint) is words
+        with pytest.raises(InvalidInput, match=r"^container web: memory.max of 512 is less than the kernel counts in") as caught:
+            parse_group(web(memory={"max": 512}), v2, called="container web", may_force=may)
+        assert ("force" in caught.value.hint) is words
 
 
 def nest_memory(parent: str, *children: str, overcommit: str) -> list[dict[str, Any]]:
@@ -513,3 +568,27 @@ def test_freezing_is_last_and_thawing_is_not(host: FakeHost) -> None:
 def test_systemd_is_warned_of(v2: FakeHost) -> None:
     v2.systemd = True  # type: ignore[misc]
     assert "systemd owns" in planned(v2, web(pids={"max": 5})).warnings[0]
+
+
+def test_a_process_that_has_ended_is_called_so(host: FakeHost) -> None:
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    try:
+        os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(InvalidInput, match=r"process %d \(.*\) has ended and waits to be reaped by its parent, %d \(" % (child, os.getpid())):
+            planned(host, web(controllers=["pids"], processes=[child]))
+    finally:
+        os.waitpid(child, 0)
+
+
+def test_a_first_thread_that_has_ended_is_no_end_of_the_process() -> None:
+    program = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); print(flush=True); ctypes.CDLL(None).pthread_exit(None)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout and process.stdout.readline()
+            assert steps.wait_until(lambda: (processes.read_text("/proc/%d/stat" % process.pid) or "").rpartition(")")[2].split()[0] == "Z", 10)
+            assert processes.ended(process.pid) is None
+            assert len(processes.live_threads_of(process.pid)) == 1
+        finally:
+            process.kill()

@@ -10,7 +10,7 @@ import os
 import threading
 
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import base, locks, log, paths, process, state, wire
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import base, locks, paths, process, state, wire
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.mounts import Root
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
 from hypothesis import given
@@ -106,35 +106,6 @@ def test_places_are_beneath_the_root(tmp_path):
         root.close()
     assert not list(outside.iterdir())
     assert not (tmp_path / "x").exists()
-
-
-def test_log_is_never_larger_than_agreed(tmp_path):
-    path = str(tmp_path / "x.log")
-    writer = log.Log(path, 100, 3)
-    for number in range(100):
-        writer.write(b"%09d\n" % number)
-    writer.close()
-    assert sorted(os.listdir(tmp_path)) == ["x.log", "x.log.1", "x.log.2"]
-    assert all(os.path.getsize(tmp_path / name) <= 100 for name in os.listdir(tmp_path))
-    assert log.tail(path, 10) == "000000099\n"
-    assert log.tail(str(tmp_path / "none"), 10) == ""
-
-
-def test_log_of_one_file(tmp_path):
-    path = str(tmp_path / "x.log")
-    writer = log.Log(path, 100, 1)
-    writer.write(b"x" * 1000)
-    writer.close()
-    assert os.listdir(tmp_path) == ["x.log"]
-    assert os.path.getsize(path) <= 100
-
-
-def test_log_follows_no_link(tmp_path):
-    (tmp_path / "x.log").symlink_to(tmp_path / "victim")
-    writer = log.Log(str(tmp_path / "x.log"), 100, 2)
-    writer.write(b"x")
-    writer.close()
-    assert not (tmp_path / "victim").exists()
 
 
 def test_records(tmp_path):
