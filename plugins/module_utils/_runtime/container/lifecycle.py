@@ -318,7 +318,8 @@ class Lifecycle:
     def _adjust(self, container: Container, work: _Work) -> None:
         """A container that runs as it should: its resources, and whether it is paused."""
         seen = container.seen
-        work.standing.append(container)
+        if seen.phase != "restarting" or not units.ours(seen.record):
+            work.standing.append(container)  # of one that waits to be started by systemd, its unit makes the group
         text = to_json(container.resources)
         if container.config is not None and units.ours(container.config):
             work.files += units.files(container.config, container.resources, True, self._persists(container), self.paths)
