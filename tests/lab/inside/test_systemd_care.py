@@ -53,7 +53,7 @@ def _clean() -> Iterator[None]:
     DATA.mkdir(parents=True, exist_ok=True)
     yield
     call(*({"name": name, "state": "absent"} for name in NAMES))
-    sh("umount -l %s 2>/dev/null || true; rm -f '%s' %s/file; systemctl daemon-reload; rmdir %s" % (DATA, MOUNT, DATA, DATA))
+    sh("while umount -l %s 2>/dev/null; do :; done; rm -f '%s' %s/file; systemctl daemon-reload; rmdir %s" % (DATA, MOUNT, DATA, DATA))
 
 
 def late(**options: Any) -> dict[str, Any]:
