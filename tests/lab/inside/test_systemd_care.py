@@ -208,6 +208,7 @@ def freezer(group: str, frozen: bool) -> None:
 
 
 def test_a_frozen_unit_is_told_and_thawed() -> None:
+    call(CARE)
     group = "bulkhead.slice/bulkhead-bh-care.service"
     if HOST.hierarchy_of("freezer").version == 2:
         sh("systemctl freeze bulkhead-bh-care")
@@ -228,6 +229,7 @@ def test_a_frozen_unit_is_told_and_thawed() -> None:
 
 
 def test_the_supervisor_is_out_of_the_oom_killers_choice() -> None:
+    call(CARE)
     main, pid = int(unit("bh-care", "MainPID")), look("bh-care")["pid"]
     assert Path("/proc/%d/oom_score_adj" % main).read_text().strip() == "-1000"
     assert Path("/proc/%d/oom_score_adj" % pid).read_text().strip() == "0"
@@ -247,6 +249,7 @@ def agrees(name: str) -> str:
 
 
 def test_what_systemctl_does_is_what_is_told() -> None:
+    call(CARE)
     sh("systemctl daemon-reload; systemctl daemon-reexec")
     pid = look("bh-care")["pid"]
     assert agrees("bh-care") == "running" and call(CARE, check=True)[0] == []
@@ -277,6 +280,8 @@ def test_private_files_outlive_a_killed_supervisor() -> None:
 
 @pytest.mark.parametrize("damage", ["", "{", "null", '{"status": 5}'])
 def test_a_damaged_record_is_healed(damage: str) -> None:
+    call(CARE)
+    commands.run({"name": "bh-care", "command": ["sh", "-c", "echo mine >/root/note"]}, PATHS, HOST)
     record = Path(PATHS.state("bh-care"), state.FILE)
     record.write_text(damage)
     assert call(CARE)[1][0]["status"] == "running"
