@@ -184,7 +184,8 @@ class Lifecycle:
                 container.group = groups.desired(container.config, container.resources, self.host)
                 container.group.brought_back = self.replaying
             except InvalidInput as error:
-                error.problem = "container %s: resources: %s" % (container.name, error.problem)
+                name = "container %s: " % container.name  # what is wrong with a limit says it itself
+                error.problem = "%sresources: %s" % (name, error.problem[len(name) if error.problem.startswith(name) else 0 :])
                 raise
 
     # What there is to do
