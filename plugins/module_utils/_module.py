@@ -19,7 +19,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 
 from ._runtime import cli as _cli  # noqa: F401  (all of the core, so that it is in the payload and can be left on the node)
-from ._runtime import desired, pack, plan
+from ._runtime import desired, pack, plan, records
 from ._runtime.errors import BulkheadError, InvalidInput
 from ._runtime.subject import Subject
 
@@ -83,7 +83,7 @@ def _whole_plan(module: AnsibleModule, subject: Subject, items: list[dict[str, t
     comes_back = False
     persist = module.params["persist"] if subject.persists else False
     if persist is not False:
-        kept = desired.steps(subject.kind, subject.key, items, last.fresh, lambda held, given: subject.kept(held, given, persist))
+        kept = desired.steps(subject, items, last.fresh, persist)
         comes_back = any(item.get("state") != "absent" and subject.kept({}, item, persist) is not None for item in items)
     whole.steps = [*(pack.steps() if comes_back or last.needs_core else []), *last.steps, *kept]
     return whole
@@ -98,7 +98,7 @@ def _result(module: AnsibleModule, subject: Subject, objects: list[t.Any], the_p
     reports = subject.report(objects, last)
     result[subject.plural] = reports
     # Ansible echoes the arguments; those of a thousand objects would be mostly what was not given.
-    result["invocation"] = {"module_args": desired.without_none(module.params)}
+    result["invocation"] = {"module_args": records.without_none(module.params)}
     if module.params[subject.plural] is None:
         result.update((name, reports[0][name]) for name in ("asked", "effective", "rounded") if name in reports[0])
     return result
@@ -107,7 +107,7 @@ def _result(module: AnsibleModule, subject: Subject, objects: list[t.Any], the_p
 def _items(module: AnsibleModule, subject: Subject, options: dict[str, t.Any]) -> list[dict[str, t.Any]]:
     bulk: list[dict[str, t.Any]] | None = module.params[subject.plural]
     if bulk is not None:
-        return [{**item, **{name: module.params[name] for name in subject.common if item[name] is None}} for item in bulk] if subject.common else bulk
+        return bulk
     return [{name: module.params[name] for name in options}]
 
 

@@ -33,6 +33,8 @@ class Step:
     target = ""
     before: str | None = None
     after: str | None = None
+    # Whether it only keeps books, so that nothing of the machine is other than desired while it is not done.
+    bookkeeping = False
 
     def do(self) -> None:
         """Make the change; a step that raises must have changed nothing."""
@@ -184,6 +186,7 @@ class Plan:
 
     fresh: the names of objects that are not there yet, of which nothing that was known earlier holds.
     needs_core: whether doing it starts something that outlives this process, and so needs the core on the node.
+    lost: {object: what of it this machine cannot have any more}, of objects that are brought back as far as they can be.
     """
 
     def __init__(self) -> None:
@@ -191,6 +194,7 @@ class Plan:
         self.warnings: list[str] = []
         self.fresh: set[str] = set()
         self.needs_core = False
+        self.lost: dict[str, list[str]] = {}
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)

@@ -23,7 +23,7 @@ class Groups(Subject):
 
     kind = "cgroup_group"
     plural = "groups"
-    common = ("manager",)
+    singular = "group"
 
     def __init__(self) -> None:
         self.host = Host.observe()

@@ -16,7 +16,7 @@ import os
 from ..errors import BulkheadError, InvalidInput
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from ..resctrl import mounting
+from ..resctrl import mounting, records
 from ..resctrl.group import Group, Monitor, check_name
 from ..resctrl.planning import GroupPlan
 from ..resctrl.report import report as report_classes
@@ -42,6 +42,16 @@ def parse(options: dict[str, Any] | None, name: str) -> tuple[dict[str, Any] | N
     if asked is None and not given:
         raise InvalidInput("rdt asks for nothing", hint="give the class to join, or what a class of its own shall have")
     return {"class": called, "own": asked is None, "monitor": bool(options.get("monitor"))}, given
+
+
+def canonical(options: dict[str, Any]) -> dict[str, Any]:
+    """The option rdt in its one form, in which two spellings of the same are equal. Raises InvalidInput."""
+    return records.canonical(options)
+
+
+def laid_over(held: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The option rdt as it was given, with what is given now over it."""
+    return records.laid_over(records.canonical(held), records.canonical(given))
 
 
 def from_oci(rdt: dict[str, Any]) -> dict[str, Any]:

@@ -133,6 +133,7 @@ class _Planner:
                     path = self.seen.path(group.name, "mon_groups/" + monitor.name)
                     self._monitor_tasks(group, monitor, path)
         self._overlaps()
+        self._tell_what_is_missing()
         plan = self.result
         plan.steps = [*first, *self._with_facts(file_of_facts)]
         plan.warnings = self.warnings
@@ -526,6 +527,21 @@ class _Planner:
             self.steps.append(steps.MoveTasks(self.tree, path, wanted, homes, optional=bool(places)))
 
     # What is told beside the steps
+
+    def _tell_what_is_missing(self) -> None:
+        """Domains that are offline, and what a class that is brought back cannot have on this machine any more."""
+        for group in self.groups:
+            if not group.present:
+                continue
+            wanted = self.targets.wanted[group.name]
+            if wanted.offline:
+                self.warnings.append(
+                    "%s: no CPU of these domains is online, so what was asked for them does not hold: %s; it is set when they are back"
+                    " and this runs again, or the desired state is replayed"
+                    % (group.called, ", ".join("%s of domain %d" % cell for cell in wanted.offline))
+                )
+            if group.brought_back and not group.leaves_out:
+                self.result.lost.setdefault(group.name, []).extend(wanted.left_out.values())
 
     def _overlaps(self) -> None:
         """Ways that a class of the call shares with groups of others."""

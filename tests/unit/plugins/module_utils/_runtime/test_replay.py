@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli, desired, kinds, plan, replay, survey, views
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli, desired, kinds, plan, records, replay, survey, views
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.subject import Subject
 
@@ -97,7 +97,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def keep(kind: str, **sizes: Any) -> None:
     items = [{"name": name, **(size if isinstance(size, dict) else {"size": size})} for name, size in sizes.items()]
-    for step in desired.steps(kind, "name", items, set()):
+    rules = records.Rules()
+    rules.kind = kind
+    for step in desired.steps(rules, items, set()):
         step.do()
 
 
