@@ -39,7 +39,7 @@ class Rules:
     key = "name"
     not_kept = NOT_KEPT
 
-    def kept_name(self, name: str) -> str:
+    def kept_name(self, name: str, options: Options) -> str:
         """The one name under which an object is kept, of all names by which it can be asked for."""
         return name
 
@@ -74,7 +74,7 @@ def in_one_form(rules: Rules, objects: Records) -> Records:
     """
     found: Records = {}
     for name in sorted(objects):
-        one, options = rules.kept_name(name), _tidy(rules, objects[name])
+        one, options = rules.kept_name(name, objects[name]), _tidy(rules, objects[name])
         found[one] = rules.laid_over(found[one], options) if one in found else options
     return rules.settled(found, list(found))
 
@@ -91,7 +91,7 @@ def changed(rules: Rules, records: Records, items: list[Options], fresh: set[str
     """The records after a call. fresh: objects that are made anew, so that what was kept of an earlier one is gone."""
     records, gone, asked = dict(records), set(), []
     for item in items:
-        name = rules.kept_name(str(item[rules.key]))
+        name = rules.kept_name(str(item[rules.key]), item)
         if item.get("state") == "absent":
             gone.add(name)
             continue

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..cgroup import canonical
 from ..errors import BulkheadError
 from ..plan import Plan
 from ..records import given_of
@@ -77,6 +78,8 @@ class Containers(Subject):
         if "command" not in held:
             return held or None
         kept = {**held, "state": given.get("state", held.get("state"))}
+        if given.get("resources"):
+            kept["resources"] = canonical.merge(held.get("resources") or {}, given["resources"], self.lifecycle.host)
         if given.get("rdt"):
             kept["rdt"] = classes.laid_over(held.get("rdt") or {}, given["rdt"])
         return kept

@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 from .. import units
-from ..errors import InvalidInput
 from ..records import merge
 from . import schemata
 from .asks import Ask
