@@ -118,8 +118,7 @@ pid:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli as _cli  # noqa: F401  (part of what is left on the node)
+from ansible_collections.bulkhead.linux.plugins.module_utils import _module
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths
@@ -138,7 +137,7 @@ OPTIONS: dict[str, t.Any] = {
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    module = _module.Module(argument_spec=OPTIONS, supports_check_mode=True)
     try:
         paths, host = Paths(), Host.observe()
         if module.check_mode:

@@ -103,7 +103,7 @@ containers:
       type: str
       returned: when it exists
     config:
-      description: What it was made from, with all defaults, in the words of the options of M(bulkhead.linux.container_run).
+      description: What it was made from, with all defaults, in the words of the options of M(bulkhead.linux.container_run). Of C(env), the names.
       type: dict
       returned: when it exists
     seccomp:
@@ -136,6 +136,10 @@ containers:
       description: The end of its log.
       type: str
       returned: with O(log_bytes)
+container:
+  description: The one container that was asked for, as in RV(containers).
+  returned: when O(name) is used
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -153,7 +157,8 @@ def main() -> None:
     )
     params = module.params
     try:
-        module.exit_json(changed=False, containers=info.look(Paths(), Host.observe(), params["name"], params["pid"], params["log_bytes"]))
+        containers = info.look(Paths(), Host.observe(), params["name"], params["pid"], params["log_bytes"])
+        module.exit_json(changed=False, containers=containers, **({"container": containers[0]} if params["name"] is not None else {}))
     except (BulkheadError, OSError) as error:
         module.fail_json(msg=str(error))
 

@@ -209,6 +209,10 @@ containers:
           elements: str
           returned: always
           sample: [mb]
+container:
+  description: The one container that was asked for, as in RV(containers).
+  returned: when O(name) is used
+  type: dict
 asked:
   description: As RV(containers[].asked).
   returned: when O(name) is used

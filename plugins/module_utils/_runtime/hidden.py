@@ -4,7 +4,8 @@
 
 """What nobody may read in a result, a diff, an error or a log: the values of environment variables, which hold passwords.
 
-Their names may be read, and whether a value was added, removed or changed.
+Their names may be read, and whether a value was added, removed or changed. What a command reads from its standard input
+is nobody's either.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ if TYPE_CHECKING:
 # The word that Ansible itself uses.
 HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 _KEY = "env"
+_WHOLE = "stdin"
 
 
 def hide(value: Any) -> Any:
     """The same, with the values of every `env` in it replaced. What stands there and is no dictionary is hidden as a whole."""
     if isinstance(value, dict):
-        return {key: _names_of(inner) if key == _KEY else hide(inner) for key, inner in value.items()}
+        return {key: _names_of(inner) if key in (_KEY, _WHOLE) else hide(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [hide(inner) for inner in value]
     return value

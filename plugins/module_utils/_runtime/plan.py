@@ -12,6 +12,7 @@ and the error says which step failed. Nothing else writes to the kernel.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from .errors import BulkheadError
@@ -21,6 +22,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
+
+
+_HINTS = {
+    errno.EROFS: "the file system is read-only: mount it writable",
+    errno.EACCES: "run as root (become: true)",
+    errno.EPERM: "run as root (become: true); as root, see whether the file or its directory is immutable (lsattr)",
+    errno.ENOSPC: "the file system is full",
+}
 
 
 class Step:
@@ -107,10 +116,11 @@ class ReplaceFile(Step):
     The new content is written to a hidden neighbour, brought to the disk and renamed over the old one.
     """
 
-    def __init__(self, path: str, before: str | None, after: str | None, mode: int = 0o600) -> None:
+    def __init__(self, path: str, before: str | None, after: str | None, mode: int = 0o600, shown: tuple[str | None, str | None] | None = None) -> None:
+        """shown: what may be read of the content before and after, where that is not all of it."""
         self.target = path
-        self.before = before
-        self.after = after
+        self.content = before, after
+        self.before, self.after = shown or self.content
         self.mode = mode
 
     def _put(self, content: str | None) -> None:
@@ -142,10 +152,14 @@ class ReplaceFile(Step):
                 os.close(fd)
 
     def do(self) -> None:
-        self._put(self.after)
+        self._put(self.content[1])
 
     def undo(self) -> None:
-        self._put(self.before)
+        self._put(self.content[0])
+
+    def explain(self, error: OSError) -> BulkheadError:
+        what = "%s could not be %s" % (self.target, "removed" if self.content[1] is None else "written")
+        return BulkheadError.from_os(what, error, target=self.target, hint=_HINTS.get(error.errno or 0, ""))
 
 
 class MakeLink(Step):

@@ -9,7 +9,7 @@ Drift is the plan that a replay would do, in the words of the kernel. Nothing is
 
 from __future__ import annotations
 
-from . import survey
+from . import hidden, survey
 from .replay import last_report
 
 TYPE_CHECKING = False
@@ -51,7 +51,7 @@ def _objects(kept: survey.Kept) -> list[dict[str, Any]]:
         left = kept.left.get(name, "")
         changes = missing[name].writes() if name in missing else []
         one: dict[str, Any] = {"name": name, "kept": True, "in_effect": None if left else not changes and not problem, "left_alone": left, "problem": problem}
-        one.update(desired=kept.options[name], actual=actual.get(name, {}), changes=changes)
+        one.update(desired=hidden.hide(kept.options[name]), actual=actual.get(name, {}), changes=changes)
         if changes:  # what is reported of limits that are not there is what they would be
             one["actual"] = {key: value for key, value in one["actual"].items() if key not in ("effective", "rounded")}
         objects.append(one)

@@ -18,8 +18,8 @@ import stat
 
 from .. import units
 from ..cgroup.group import check_name
+from ..desired import without_none
 from ..errors import BulkheadError, InvalidInput
-from ..records import without_none
 from . import classes
 from .mounts import ATTRIBUTES, CLEARING
 from .process import CAPABILITIES, RLIMITS, parse_id

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 
+from .. import hidden
 from ..cgroup.group import Group
 from ..cgroup.host import Host
 from ..cgroup.planning import GroupPlan, plan_groups
@@ -346,10 +347,10 @@ class Lifecycle:
             if not units.ours(settings) and group.name not in work.gone and groups.exists(group.name, self.host):
                 work.gone.append(group.name)
         record = self._record(container)
-        held = (seen.record or {}).get("config") or {}
-        before = "%s%s" % (seen.phase, _shown(held, differs)) if seen.record is not None else None
+        held, shown = hidden.pair((seen.record or {}).get("config") or {}, {**settings, "resources": container.resources})
+        before = "%s%s" % (seen.phase, _shown(held or {}, differs)) if seen.record is not None else None
         after = "running" + (
-            _shown({**settings, "resources": container.resources}, differs) if differs else _shown(settings, ["rootfs", "command"]) if before is None else ""
+            _shown(shown or {}, differs) if differs else _shown(settings, ["rootfs", "command"]) if before is None else ""
         )
         work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after))
         work.reserve.append(steps.KeepResources(self.paths.state(container.name), seen.resources, to_json(container.resources)))
