@@ -76,8 +76,7 @@ def files(settings: dict[str, Any] | None, name: str) -> list[str]:
     """The files to which a process writes itself to be where the container is."""
     if not settings:
         return []
-    mounted = mounting.find()
-    base = "%s/%s" % (mounted.path if mounted else mounting.PLACE, settings["class"])
+    base = "%s/%s" % (_place(), settings["class"])
     return [base + "/tasks", *(["%s/mon_groups/%s/tasks" % (base, name)] if settings["monitor"] else [])]
 
 
@@ -160,6 +159,23 @@ class Classes:
         return {"class": found["name"], **{key: found[key] for key in ("asked", "effective", "rounded", "overlaps") if key in found}}
 
 
+def left_behind(call: Classes, name: str, held: dict[str, Any] | None, settings: dict[str, Any] | None) -> list[Step]:
+    """The steps that remove what was a container's own, unless the container that takes its place has the same.
+
+    held, settings: the settings of its class until now, and from now on. That is its class, or its monitoring group in another.
+    """
+    if not held:
+        return []
+    now = settings or {}
+    same = held["class"] == now.get("class")
+    removal: Step | None = None
+    if held.get("own") and not same:
+        removal = RemoveClass(call, held["class"])
+    elif held.get("monitor") and not (same and now.get("monitor")):
+        removal = RemoveMonitor(call, held["class"], name)
+    return [removal] if removal is not None and os.path.isdir(removal.target) else []
+
+
 class RemoveClass(Step):
     """Remove a container's own class, after the container. What is removed stays so."""
 
@@ -167,21 +183,43 @@ class RemoveClass(Step):
 
     def __init__(self, call: Classes, name: str) -> None:
         self._call = call
-        mounted = mounting.find()
         self.name = name
-        self.target = "%s/%s/" % (mounted.path if mounted else mounting.PLACE, name)
+        self.target = "%s/%s/" % (_place(), name)
         self.before = "directory"
 
-    def there(self) -> bool:
-        return os.path.isdir(self.target)
+    def wanted(self, subject: Schemata) -> Group:
+        return subject.parse({"name": self.name, "state": "absent"})
 
     def do(self) -> None:
+        if not os.path.isdir(self.target):
+            return  # it went with the class of another container of this call
         self._call.finish()  # nothing of the plan writes to other classes any more, and the lock is needed here
         subject = Schemata()
         try:
-            subject.apply(subject.plan([subject.parse({"name": self.name, "state": "absent"})]))
+            subject.apply(subject.plan([self.wanted(subject)]))
         finally:
             subject.finish()
 
     def undo(self) -> None:
         """It comes last, and the container it belonged to is gone."""
+
+
+class RemoveMonitor(RemoveClass):
+    """Remove a container's own monitoring group in a class that stays."""
+
+    def __init__(self, call: Classes, class_name: str, name: str) -> None:
+        super().__init__(call, class_name)
+        self.monitor = name
+        self.target = "%s/%s/mon_groups/%s/" % (_place(), class_name, name)
+
+    def wanted(self, subject: Schemata) -> Group:
+        group = subject.parse({"name": self.name})
+        monitor = Monitor(self.monitor, False, [], [], None)
+        monitor.ours = True
+        group.monitors.append(monitor)
+        return group
+
+
+def _place() -> str:
+    mounted = mounting.find()
+    return mounted.path if mounted else mounting.PLACE

@@ -310,12 +310,10 @@ class Lifecycle:
             self._remove_class(seen.record, None, work)
 
     def _remove_class(self, record: dict[str, Any] | None, settings: dict[str, Any] | None, work: _Work) -> None:
-        """The class that was a container's own goes after it, unless the container that takes its place has the same."""
-        held = ((record or {}).get("config") or {}).get("rdt") or {}
-        if held.get("own") and held["class"] != ((settings or {}).get("rdt") or {}).get("class"):
-            removal = classes.RemoveClass(self.classes, held["class"])
-            if removal.there():
-                work.last.append(removal)
+        """The class or monitoring group that was a container's own goes after it, unless who takes its place has the same."""
+        if record is not None:
+            held = (record.get("config") or {}).get("rdt")
+            work.last += classes.left_behind(self.classes, record["id"], held, (settings or {}).get("rdt"))
 
     def _adjust(self, container: Container, work: _Work) -> None:
         """A container that runs as it should: its resources, and whether it is paused."""

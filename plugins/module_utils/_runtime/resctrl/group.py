@@ -48,6 +48,7 @@ class Monitor:
         self.cgroup_may_be_missing = False
         self.members: list[str] = []  # control groups whose threads belong here too, once they are there
         self.cpus = cpus
+        self.ours = False  # whether it is known for certain that it was made here
 
 
 class Group:
@@ -84,8 +85,9 @@ class Group:
 
     @property
     def resizes(self) -> bool:
-        """Whether more is asked than that tasks join it."""
-        return bool(self.asks or self.mode or self.cpus is not None or self.monitors)
+        """Whether more is asked than that tasks join it, or that a monitoring group of ours leaves it."""
+        monitors = any(monitor.present or not monitor.ours for monitor in self.monitors)
+        return bool(self.asks or self.mode or self.cpus is not None or monitors)
 
 
 def check_name(name: object, what: str = "the name of the group") -> str:

@@ -129,8 +129,8 @@ class SetMode(Step):
 class MakeGroup(MakeDirectory):
     """Make a class or a monitoring group."""
 
-    def __init__(self, tree: Tree, path: str, who_holds: Callable[[], str]) -> None:
-        """who_holds: who has all the ids, asked only when none is left."""
+    def __init__(self, tree: Tree, path: str, who_holds: Callable[[bool], str]) -> None:
+        """who_holds: who has all the classes, or the monitoring ids too, asked only when none is left."""
         super().__init__(tree, path)
         self._who_holds = who_holds
 
@@ -140,7 +140,8 @@ class MakeGroup(MakeDirectory):
     def explain(self, error: OSError) -> BulkheadError:
         hint = words.hint_for(error)
         if error.errno == errno.ENOSPC:
-            hint = "%s; there are %s" % (hint, self._who_holds()) if hint else "there are %s" % self._who_holds()
+            who = "there are %s" % self._who_holds("RMIDs" in words.of(error))
+            hint = "%s; %s" % (hint, who) if hint else who
         return BulkheadError.from_os("the group %s could not be made" % self.target, error, target=self.target, kernel=words.of(error), hint=hint)
 
 

@@ -56,6 +56,7 @@ class Schemata(Subject):
         self._hardware: Hardware | None = None
         self._locked = ""
         self._refused_options: dict[str, bool] = {}  # {mount option: whether it was to be on}
+        self._removed: dict[str, str] = {}
         self._planned: list[Group] = []
         self._steps: list[Step] = []
 
@@ -98,6 +99,9 @@ class Schemata(Subject):
                     text = "mount_options: the file system could not be mounted %s %s" % ("with" if on else "without", option)
                     plan.lost.setdefault(group.name, []).append(text)
         self._steps = list(plan.steps)
+        # The plan that follows the removal of a class finds nothing to remove; what went where is still to be told.
+        self._removed.update(plan.removed)
+        plan.removed = dict(self._removed)
         return plan
 
     def _plan_all(self, objects: list[Group]) -> GroupPlan:
