@@ -59,6 +59,10 @@ class Step:
             "%s could not be changed from %r to %r" % (self.target, self.before, self.after), error, target=self.target, value=self.after
         )
 
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        """What of the machine is not as desired while the step is not done: (what, as it is, as it should be), in the kernel's terms."""
+        return [] if self.bookkeeping else [(self.target, self.before, self.after)]
+
     def facts(self) -> dict[str, Any]:
         """The step as data, as modules return it in C(writes)."""
         return {"target": self.target, "before": self.before, "after": self.after}
@@ -156,6 +160,10 @@ class ReplaceFile(Step):
 
     def undo(self) -> None:
         self._put(self.content[0])
+
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        before, after = self.content
+        return [(self.target, None if before is None else "another text", None if after is None else "its own text")]
 
     def explain(self, error: OSError) -> BulkheadError:
         what = "%s could not be %s" % (self.target, "removed" if self.content[1] is None else "written")

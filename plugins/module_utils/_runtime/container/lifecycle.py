@@ -350,7 +350,10 @@ class Lifecycle:
         after = "running" + (
             _shown(shown or {}, differs) if differs else _shown(settings, ["rootfs", "command"]) if before is None else ""
         )
-        work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after))
+        work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after, differs))
+        for step in work.first:  # on the way to another one
+            if isinstance(step, (steps.Stop, units.StopUnit)) and step.record is seen.record:
+                step.bookkeeping = True
         work.reserve.append(steps.KeepResources(self.paths.state(container.name), seen.resources, to_json(container.resources)))
         if settings["rootfs"] == "host":
             aside = self.paths.aside(container.name)

@@ -235,6 +235,9 @@ class StartUnits(Step):
         self.target = ", ".join(name_of(container) for container in containers)
         self.before = "not running"
 
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        return [(name_of(container), self.before, self.after) for container in self.containers]
+
     def do(self) -> None:
         pack.ensure(self.call.paths.core)
         units = [name_of(container) for container in self.containers]
