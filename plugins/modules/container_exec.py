@@ -29,6 +29,10 @@ attributes:
   idempotent:
     support: none
     details: A command is run whenever the task is.
+  action_group:
+    support: none
+    membership: []
+    details: It has no option in common with the members of C(group/bulkhead.linux.isolation).
 options:
   name:
     description: The name of the container.
@@ -41,7 +45,7 @@ options:
     type: raw
     required: true
   env:
-    description: Environment variables in addition to the container's.
+    description: Environment variables in addition to the container's. Their values are in no result or log.
     type: dict
   cwd:
     description: The working directory; by default that of the container's command.
@@ -50,7 +54,7 @@ options:
     description: Who runs the command, as V(user) or V(user:group), each a name of the container or a number; by default who runs the container's command.
     type: str
   stdin:
-    description: Text for the command's standard input.
+    description: Text for the command's standard input. It is in no result or log.
     type: str
   detach:
     description: Leave the command running and do not wait for its end. Its output is not kept.

@@ -16,7 +16,6 @@ author:
 requirements:
   - root
 extends_documentation_fragment:
-  - bulkhead.linux.attributes
   - bulkhead.linux.attributes.info
 options:
   name:
@@ -77,9 +76,26 @@ containers:
       returned: success
       sample: 4711
     created:
-      description: When it was made; likewise C(started) and C(finished).
+      description: When it was made.
       type: str
       returned: when it exists
+    started:
+      description: When its command was started last.
+      type: str
+      returned: when it was started
+    finished:
+      description: When it ended.
+      type: str
+      returned: when it has ended
+    error:
+      description: Why it could not be started last, as data.
+      type: dict
+      returned: when it could not
+    ociVersion:
+      description: The version of the OCI runtime specification in whose words its state is told.
+      type: str
+      returned: when it exists
+      sample: 1.2.0
     exit:
       description: How it ended - C(code), C(signal) and C(killed_by).
       type: dict
