@@ -163,7 +163,7 @@ class ReplaceFile(Step):
 
     def differences(self) -> list[tuple[str, str | None, str | None]]:
         before, after = self.content
-        return [(self.target, None if before is None else "another text", None if after is None else "its own text")]
+        return [] if self.bookkeeping else [(self.target, None if before is None else "another text", None if after is None else "its own text")]
 
     def explain(self, error: OSError) -> BulkheadError:
         what = "%s could not be %s" % (self.target, "removed" if self.content[1] is None else "written")

@@ -89,6 +89,7 @@ def make_again(config: dict[str, Any], resources: dict[str, Any]) -> None:
     if not settings or all(os.path.exists(path) for path in files(settings, config["name"])):
         return
     subject = Classes()
+    subject.replaying = True
     try:
         steps = subject.plan([(config["name"], settings, resources.get("rdt") or {}, groups.name_of(config))])
         subject.lock()
@@ -109,6 +110,7 @@ class Classes:
     def __init__(self) -> None:
         self._subject: Schemata | None = None
         self.plan_made: GroupPlan | None = None
+        self.replaying = False  # whether containers are brought back, with what is left of their classes
         self._groups: dict[str, Group] = {}
 
     def plan(self, wanted: list[tuple[str, dict[str, Any], dict[str, Any], str]]) -> list[Step]:
@@ -118,6 +120,7 @@ class Classes:
         if not wanted:
             return []
         subject = self._subject = self._subject or Schemata()
+        subject.replaying = self.replaying
         for container, settings, given, cgroup in wanted:
             name = settings["class"]
             if shares.get(name) and given and shares[name] != given:
@@ -142,6 +145,10 @@ class Classes:
                     hint="make it with resctrl_schema, or say here what it shall have",
                 )
         return list(self.plan_made.steps)
+
+    def lost(self, settings: dict[str, Any] | None) -> list[str]:
+        """What of its class a container that is brought back cannot have on this machine any more."""
+        return self.plan_made.lost.get(settings["class"], []) if settings and self.plan_made is not None else []
 
     def lock(self) -> bool:
         """Lock for changing; False when what was planned may be stale by now."""

@@ -215,6 +215,7 @@ class ByUnit(Step):
 
     def __init__(self, step: Step) -> None:
         self.target, self.before, self.after = step.target, step.before, step.after
+        self.bookkeeping = step.bookkeeping
 
     def do(self) -> None:
         """The unit does it."""
