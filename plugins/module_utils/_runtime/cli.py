@@ -83,7 +83,7 @@ def _name_problems(found: dict[str, Any]) -> None:
     """What failed and what is to be known, on the standard error."""
     import sys
 
-    for warning in found["warnings"]:
+    for warning in found.get("warnings") or []:
         sys.stderr.write("bulkhead: %s\n" % warning)
     for failure in found["failures"]:
         sys.stderr.write("bulkhead: %s%s: %s\n" % (failure["kind"], " " + failure["name"] if failure["name"] else "", failure["problem"]))

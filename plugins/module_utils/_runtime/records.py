@@ -12,6 +12,7 @@ its one form first, and there the same name always means the same thing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 from . import hidden
@@ -75,15 +76,23 @@ def in_one_form(rules: Rules, objects: Records) -> Records:
     found: Records = {}
     for name in sorted(objects):
         one, options = rules.kept_name(name, objects[name]), _tidy(rules, objects[name])
-        found[one] = rules.laid_over(found[one], options) if one in found else options
-    return rules.settled(found, list(found))
+        with contextlib.suppress(*_GARBAGE):
+            options = rules.laid_over(found[one], options) if one in found else options
+        found[one] = options
+    with contextlib.suppress(*_GARBAGE):
+        return rules.settled(found, list(found))
+    return found
+
+
+# What comes of options that were edited into the file and are of another type than any call lets through.
+_GARBAGE = (BulkheadError, AttributeError, KeyError, TypeError, ValueError)
 
 
 def _tidy(rules: Rules, options: Options) -> Options:
     """The one form of what is kept; what nobody can understand stays as it is, and whoever brings it back says so."""
     try:
         return rules.canonical(options)
-    except (BulkheadError, AttributeError, KeyError, TypeError, ValueError):
+    except _GARBAGE:
         return options
 
 
@@ -96,7 +105,13 @@ def changed(rules: Rules, records: Records, items: list[Options], fresh: set[str
             gone.add(name)
             continue
         held = {} if name in fresh or item[rules.key] in fresh else records.get(name, {})
-        options = rules.kept(held, {option: value for option, value in item.items() if option != rules.key}, persist)
+        try:
+            options = rules.kept(held, {option: value for option, value in item.items() if option != rules.key}, persist)
+        except _GARBAGE as error:
+            raise BulkheadError(
+                "what is kept of %s for the next boot cannot be understood: %s" % (name, error),
+                hint="bulkhead status names the file; take the object out of it, or remove the object with state: absent first",
+            ) from None
         if options is None:
             records.pop(name, None)
         else:
@@ -104,7 +119,9 @@ def changed(rules: Rules, records: Records, items: list[Options], fresh: set[str
             asked.append(name)
     if gone:  # with what lies below them
         records = {name: options for name, options in records.items() if gone.isdisjoint(_with_ancestors(name))}
-    return rules.settled(records, asked)
+    with contextlib.suppress(*_GARBAGE):
+        return rules.settled(records, asked)
+    return records
 
 
 def _with_ancestors(name: str) -> list[str]:

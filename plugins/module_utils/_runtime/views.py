@@ -92,7 +92,8 @@ def drift() -> dict[str, Any]:
         differences += _differences(kind, alone, whole)
         warnings += ["%s: %s" % (kind, warning) for warning in kept.warnings]
         failures += kept.failures
-    return {"drift": differences, "warnings": warnings, "failures": [failure.facts() for failure in failures]}
+    found = {"drift": differences, "failures": [failure.facts() for failure in failures]}
+    return {**found, "warnings": warnings} if warnings else found
 
 
 def _differences(kind: str, alone: dict[str, Plan], whole: Plan | None) -> list[dict[str, Any]]:

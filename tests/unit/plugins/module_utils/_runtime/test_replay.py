@@ -243,7 +243,7 @@ def test_drift_is_the_plan_with_the_object_that_each_step_is_for() -> None:
     keep("late", c=3)
     assert len(views.drift()["drift"]) == 3
     said()
-    assert views.drift() == {"drift": [], "warnings": [], "failures": []}
+    assert views.drift() == {"drift": [], "failures": []}
     KERNEL["b"] = 7
     del KERNEL["c"]
     assert views.drift()["drift"] == [

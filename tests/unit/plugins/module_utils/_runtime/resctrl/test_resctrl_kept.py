@@ -127,8 +127,16 @@ def test_what_an_earlier_version_kept_is_brought_into_the_form(released: dict[st
     parse_group({**found["be"], "name": "be"})
 
 
-def test_what_nobody_understands_stays_to_be_named() -> None:
-    assert records.in_one_form(RULES, {"be": {"mb": "fast"}}) == {"be": {"mb": "fast"}}
+@pytest.mark.parametrize("garbage", [{"mb": "fast"}, {"cpus": "1-"}, {"monitor_groups": 5}, {"cgroup": [""]}, {"mount_options": "cdp"}])
+def test_what_nobody_understands_stays_to_be_named(garbage: dict[str, Any]) -> None:
+    assert records.in_one_form(RULES, {"be": garbage}) == {"be": garbage}
+    assert keep({"be": garbage}, {"name": "fe", "mb": 20, "cpus": "1"}) == {"be": garbage, "fe": {"mb": {"all": 20}, "cpus": "1"}}
+    assert keep({"be": garbage}, {"name": "be", "state": "absent"}) == {}
+
+
+def test_a_call_for_what_nobody_understands_says_so() -> None:
+    with pytest.raises(BulkheadError, match="what is kept of be for the next boot cannot be understood"):
+        keep({"be": {"monitor_groups": 5, "mb": {"all": 20}}}, {"name": "be", "mb": 30, "monitor_groups": [{"name": "m"}]})
 
 
 # Ask, apply, boot, compare
