@@ -97,7 +97,14 @@ def _calls(mode: str) -> st.SearchStrategy[list[Options]]:
     """The calls of the other test, some of them with the kernel's own files."""
     files = st.fixed_dictionaries({}, optional={name: st.just(value) for name, value in _FILES["v2" if mode == "v2" else "v1"].items()})
     by_file = st.builds(lambda name, chosen: [{"name": name, "files": chosen}], st.sampled_from(["a", "a/b", "e"]), files)
-    return calls(mode) | calls(mode) | by_file
+    return (calls(mode) | calls(mode) | by_file).map(_without_core)
+
+
+def _without_core(items: list[Options]) -> list[Options]:
+    """Without files of the core: in which v1 hierarchies they are written depends on what else a call asks for."""
+    for item in items:
+        item.get("files", {}).pop("notify_on_release", None)
+    return items
 
 
 def _kept(host: FakeHost, held: Options) -> list[Group]:
@@ -144,7 +151,7 @@ def test_a_boot_brings_back_what_was_asked_last(mode: str) -> None:
                 if item.get("state") != "absent":
                     asked.setdefault(item["name"], {}).update(canonical.objects({key: item[key] for key in item if key not in ("name", "state")}, host))
             for name, objects in asked.items():
-                idle = {"cpu.weight", "cpu.idle", "controllers"}  # of these one ends the other, or another list is laid over the first
+                idle = {"cpu.weight", "cpu.shares", "cpu.idle", "controllers"}  # of these one ends the other, or another list is laid over the first
                 assert {key: value for key, value in canonical.objects(held[name], host).items() if key not in idle} == {
                     key: value for key, value in objects.items() if key not in idle
                 }
