@@ -21,7 +21,7 @@ from ..resctrl.group import Group, Monitor, check_name
 from ..resctrl.planning import GroupPlan
 from ..resctrl.report import report as report_classes
 from ..resctrl.subject import Schemata
-from . import groups
+from . import groups, payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,10 +132,11 @@ class Classes:
                 parsed.members = group.members if group else []
                 parsed.monitors = group.monitors if group else []
                 group = self._groups[name] = parsed
-            group.members.append(cgroup)
+            inside = "%s/%s" % (cgroup, payload.PAYLOAD)  # who watches the container and writes its log is in no class
+            group.members.append(inside)
             if settings["monitor"]:
                 monitor = Monitor(container, True, [], [], None)
-                monitor.members.append(cgroup)
+                monitor.members.append(inside)
                 group.monitors.append(monitor)
         self.plan_made = subject.plan(list(self._groups.values()))
         for container, settings, given, _cgroup in wanted:
