@@ -123,6 +123,7 @@ pid:
 import typing as t
 
 from ansible_collections.bulkhead.linux.plugins.module_utils import _module
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli as _cli  # noqa: F401  (part of what is left on the node)
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths
