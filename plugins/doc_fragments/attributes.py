@@ -51,5 +51,6 @@ attributes:
     description: The target operating systems.
   action_group:
     support: none
+    membership: []
     description: Use C(group/bulkhead.linux.isolation) in C(module_defaults) to set defaults for modules; this one has no option in common with them.
 """
