@@ -10,7 +10,9 @@ import re
 import textwrap
 
 from ansible_collections.bulkhead.linux.plugins.doc_fragments.resctrl import SHARES as _SHARES
+from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import BESIDE as _BESIDE
 from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import ModuleDocFragment as _Resources
+from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import in_list as _in_list
 
 _OPTIONS = r"""
 state:
@@ -47,7 +49,7 @@ command:
   type: raw
 env:
   description: Environment variables. Apart from these there are E(PATH), E(HOME) of the user, and E(container) with the value V(bulkhead), and none of the
-    machine's.
+    machine's. Their values are in no result, diff or log; their names are.
   type: dict
 cwd:
   description: The working directory. It must be there.
@@ -235,7 +237,7 @@ restart_policy:
 supervisor:
   description:
     - Who watches over the container. V(auto), which is also what holds when it is not given, takes V(systemd) where it runs the machine, and V(builtin)
-      elsewhere. Beside O(containers), it holds for each container that does not have its own.
+      elsewhere.
     - V(systemd) has a unit for each container, C(bulkhead-NAME.service), with C(Delegate=yes). systemd starts it, again after its end as O(restart_policy)
       says, and at boot as long as it is V(started) and kept; its output is in the journal, with the container's name as identifier; C(systemctl stop) ends
       it with O(stop_signal). The unit ends with the container's exit status.
@@ -344,9 +346,11 @@ class ModuleDocFragment:
         "options:\n"
         + textwrap.indent(_NAME.rstrip() + "\n" + _ALL.lstrip("\n"), "  ")
         + "  containers:\n"
-        + "    description: Several containers in one call, each with the options above; they are validated as a whole, and all are started or none.\n"
+        + "    description:\n"
+        + "      - Several containers in one call, each with the options above; they are validated as a whole, and all are started or none.\n"
+        + "      - %s\n" % _BESIDE
         + "    type: list\n"
         + "    elements: dict\n"
         + "    suboptions:\n"
-        + textwrap.indent(_NAME.rstrip() + "\n  required: true\n" + _ALL.lstrip("\n"), "      ")
+        + textwrap.indent(_NAME.rstrip() + "\n  required: true\n" + _in_list(_ALL.lstrip("\n")), "      ")
     )

@@ -188,6 +188,10 @@ groups:
       type: list
       elements: str
       returned: when the group exists
+group:
+  description: The one group that was asked for, as in RV(groups).
+  returned: when O(name) is used, and O(recursive) is not
+  type: dict
 """
 
 import typing as t
@@ -213,6 +217,8 @@ def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
     if params["recursive"]:
         names = [name for top in names or [""] for name in [top, *info.below(machine, top)]]
     found["groups"] = [info.describe(machine, name) for name in names]
+    if params["name"] is not None and not params["recursive"]:
+        found["group"] = found["groups"][0]
     return found
 
 

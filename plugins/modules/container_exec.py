@@ -29,6 +29,10 @@ attributes:
   idempotent:
     support: none
     details: A command is run whenever the task is.
+  action_group:
+    support: none
+    membership: []
+    details: It has no option in common with the members of C(group/bulkhead.linux.isolation).
 options:
   name:
     description: The name of the container.
@@ -41,7 +45,7 @@ options:
     type: raw
     required: true
   env:
-    description: Environment variables in addition to the container's.
+    description: Environment variables in addition to the container's. Their values are in no result or log.
     type: dict
   cwd:
     description: The working directory; by default that of the container's command.
@@ -50,7 +54,7 @@ options:
     description: Who runs the command, as V(user) or V(user:group), each a name of the container or a number; by default who runs the container's command.
     type: str
   stdin:
-    description: Text for the command's standard input.
+    description: Text for the command's standard input. It is in no result or log.
     type: str
   detach:
     description: Leave the command running and do not wait for its end. Its output is not kept.
@@ -118,7 +122,7 @@ pid:
 
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulkhead.linux.plugins.module_utils import _module
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli as _cli  # noqa: F401  (part of what is left on the node)
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands
@@ -138,7 +142,7 @@ OPTIONS: dict[str, t.Any] = {
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    module = _module.Module(argument_spec=OPTIONS, supports_check_mode=True)
     try:
         paths, host = Paths(), Host.observe()
         if module.check_mode:

@@ -16,7 +16,6 @@ author:
 requirements:
   - root
 extends_documentation_fragment:
-  - bulkhead.linux.attributes
   - bulkhead.linux.attributes.info
 options:
   name:
@@ -77,9 +76,26 @@ containers:
       returned: success
       sample: 4711
     created:
-      description: When it was made; likewise C(started) and C(finished).
+      description: When it was made.
       type: str
       returned: when it exists
+    started:
+      description: When its command was started last.
+      type: str
+      returned: when it was started
+    finished:
+      description: When it ended.
+      type: str
+      returned: when it has ended
+    error:
+      description: Why it could not be started last, as data.
+      type: dict
+      returned: when it could not
+    ociVersion:
+      description: The version of the OCI runtime specification in whose words its state is told.
+      type: str
+      returned: when it exists
+      sample: 1.2.0
     exit:
       description: How it ended - C(code), C(signal) and C(killed_by).
       type: dict
@@ -103,7 +119,7 @@ containers:
       type: str
       returned: when it exists
     config:
-      description: What it was made from, with all defaults, in the words of the options of M(bulkhead.linux.container_run).
+      description: What it was made from, with all defaults, in the words of the options of M(bulkhead.linux.container_run). Of C(env), the names.
       type: dict
       returned: when it exists
     seccomp:
@@ -136,6 +152,10 @@ containers:
       description: The end of its log.
       type: str
       returned: with O(log_bytes)
+container:
+  description: The one container that was asked for, as in RV(containers).
+  returned: when O(name) is used
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -153,7 +173,8 @@ def main() -> None:
     )
     params = module.params
     try:
-        module.exit_json(changed=False, containers=info.look(Paths(), Host.observe(), params["name"], params["pid"], params["log_bytes"]))
+        containers = info.look(Paths(), Host.observe(), params["name"], params["pid"], params["log_bytes"])
+        module.exit_json(changed=False, containers=containers, **({"container": containers[0]} if params["name"] is not None else {}))
     except (BulkheadError, OSError) as error:
         module.fail_json(msg=str(error))
 

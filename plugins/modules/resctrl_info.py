@@ -210,6 +210,10 @@ groups:
       type: list
       elements: dict
       returned: success
+group:
+  description: The one group that was asked for, as in RV(groups).
+  returned: when O(name) is used
+  type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -226,7 +230,10 @@ def main() -> None:
     if not 0 <= interval <= 3600:
         module.fail_json(msg="interval: %s is not a number of seconds up to 3600" % interval)
     try:
-        module.exit_json(changed=False, **info.look(module.params["name"], interval, module.params["tasks"]))
+        found = info.look(module.params["name"], interval, module.params["tasks"])
+        if module.params["name"] is not None and found["groups"]:
+            found["group"] = found["groups"][0]
+        module.exit_json(changed=False, **found)
     except BulkheadError as error:
         module.fail_json(msg=str(error), error=error.facts())
     except OSError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 
+from .. import hidden
 from ..cgroup import info as cgroup_info
 from ..cgroup.host import Host
 from ..kernel import processes
@@ -49,7 +50,7 @@ def describe(name: str, paths: Paths, host: Host, log_size: int = 0) -> dict[str
     if seen.record is None:
         return found
     found["ociVersion"] = seen.record.get("ociVersion", state.OCI_VERSION)
-    found["config"] = dict(seen.record.get("config") or {})
+    found["config"] = hidden.hide(seen.record.get("config") or {})
     found["config"]["resources"] = json.loads(seen.resources) if seen.resources else {}
     found["seccomp"] = _filter_of(seen)
     found["cgroup"] = seen.record.get("cgroup") or ""

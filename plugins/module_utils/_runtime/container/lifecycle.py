@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 
+from .. import hidden
 from ..cgroup.group import Group
 from ..cgroup.host import Host
 from ..cgroup.planning import GroupPlan, plan_groups
@@ -310,12 +311,10 @@ class Lifecycle:
             self._remove_class(seen.record, None, work)
 
     def _remove_class(self, record: dict[str, Any] | None, settings: dict[str, Any] | None, work: _Work) -> None:
-        """The class that was a container's own goes after it, unless the container that takes its place has the same."""
-        held = ((record or {}).get("config") or {}).get("rdt") or {}
-        if held.get("own") and held["class"] != ((settings or {}).get("rdt") or {}).get("class"):
-            removal = classes.RemoveClass(self.classes, held["class"])
-            if removal.there():
-                work.last.append(removal)
+        """The class or monitoring group that was a container's own goes after it, unless who takes its place has the same."""
+        if record is not None:
+            held = (record.get("config") or {}).get("rdt")
+            work.last += classes.left_behind(self.classes, record["id"], held, (settings or {}).get("rdt"))
 
     def _adjust(self, container: Container, work: _Work) -> None:
         """A container that runs as it should: its resources, and whether it is paused."""
@@ -347,12 +346,13 @@ class Lifecycle:
             if not units.ours(settings) and group.name not in work.gone and groups.exists(group.name, self.host):
                 work.gone.append(group.name)
         record = self._record(container)
-        held = (seen.record or {}).get("config") or {}
-        before = "%s%s" % (seen.phase, _shown(held, differs)) if seen.record is not None else None
+        held, shown = hidden.pair((seen.record or {}).get("config") or {}, {**settings, "resources": container.resources})
+        before = "%s%s" % (seen.phase, _shown(held or {}, differs)) if seen.record is not None else None
         after = "running" + (
-            _shown({**settings, "resources": container.resources}, differs) if differs else _shown(settings, ["rootfs", "command"]) if before is None else ""
+            _shown(shown or {}, differs) if differs else _shown(settings, ["rootfs", "command"]) if before is None else ""
         )
-        work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after))
+        work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after, differs))
+        _go_with_the_start([step for step in work.first if isinstance(step, (steps.Stop, units.StopUnit)) and step.record is seen.record])
         work.reserve.append(steps.KeepResources(self.paths.state(container.name), seen.resources, to_json(container.resources)))
         if settings["rootfs"] == "host":
             aside = self.paths.aside(container.name)
@@ -384,6 +384,7 @@ class Lifecycle:
             work.bases[container.name] = record["base"]
         else:
             work.starts.append(steps.Start(self.call, spec))
+            work.starts[-1].bookkeeping = bool(differs)
             (work.fresh if anew else work.standing).append(container)
         if anew:
             work.renewed.add(container.name)
@@ -434,6 +435,7 @@ class Lifecycle:
         fresh = [container.group for container in work.fresh if container.group is not None]
         emptied = groups.host_without(self.host, work.emptied)
         removed = plan_groups(emptied, [groups.gone(name, self.host) for name in work.gone])
+        _go_with_the_start(removed.steps if fresh else [])
         plan.groups = plan_groups(self.host, standing)
         plan.steps = [*work.thaws, *work.first, *work.aside, *removed.steps, *work.reserve, *units.reloaded(work.files), *plan.groups.steps]
         plan.warnings = list(plan.groups.warnings)
@@ -446,8 +448,10 @@ class Lifecycle:
                     renewed.append(groups.desired(container.config, container.resources, host))
                     renewed[-1].brought_back = self.replaying
             made = plan_groups(host, renewed)
+            _go_with_the_start(made.steps)
             plan.steps += _sorted_out(made.steps, host, {group.name: steps_of[container.name] for container, group in zip(work.fresh, renewed)})
             plan.warnings += made.warnings
+        self.classes.replaying = self.replaying
         plan.steps += self.classes.plan(
             [
                 (container.name, container.config["rdt"], container.resources.get("rdt") or {}, groups.name_of(container.config))
@@ -457,6 +461,7 @@ class Lifecycle:
         )
         if self.classes.plan_made is not None:
             plan.warnings += self.classes.plan_made.warnings
+            plan.lost = {container.name: self.classes.lost((container.config or {}).get("rdt")) for container in containers}
         if work.by_unit:
             self._assemble_units(plan, work)
         # While one container starts, the groups and files of the next are made.
@@ -496,6 +501,7 @@ class Lifecycle:
                 group.brought_back = self.replaying
                 desired.append(group)
         made = plan_groups(host, desired)
+        _go_with_the_start(made.steps)
         plan.steps += [own for own in work.own if own.config["name"] in names]
         work.own = [own for own in work.own if own.config["name"] not in names]
         plan.needs_core = True
@@ -654,6 +660,12 @@ def _options_of(resources: dict[str, Any], above: str = "") -> set[str]:
         elif value is not None:
             found.add(above + key)
     return found
+
+
+def _go_with_the_start(made: list[Step]) -> None:
+    """Of a container that does not run it is told that it does not, and not every file that its start will write."""
+    for step in made:
+        step.bookkeeping = True
 
 
 def _sorted_out(made: list[Step], host: Host, by_group: dict[str, list[Step]]) -> list[Step]:

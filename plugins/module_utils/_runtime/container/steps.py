@@ -206,6 +206,7 @@ class Stop(Step):
 class EmptyGroup(Step):
     """Remove the groups inside a container's group, with whatever is left in them; a start makes them again."""
 
+    bookkeeping = True
     before = "directory"
     after = None
 
@@ -224,14 +225,23 @@ class EmptyGroup(Step):
 class Reserve(Step):
     """Write down that a container is being made, by whom and of what, before anything else of it is made."""
 
-    def __init__(self, call: Call, record: dict[str, Any], old: dict[str, Any] | None, before: str | None, after: str) -> None:
+    def __init__(
+        self, call: Call, record: dict[str, Any], old: dict[str, Any] | None, before: str | None, after: str, differs: list[str] | None = None
+    ) -> None:
+        """differs: what of the configuration the container that is there was made from differently."""
         self.call = call
         self.record = record
         self.old = old
+        self.differs = differs or []
         self.directory = call.paths.state(record["id"])
         self.target = self.directory + "/" + state.FILE
         self.before = before
         self.after = after
+
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        """That it does not run is told by the step that starts it."""
+        name = "container %s" % self.record["id"]
+        return [(name, "made with another %s" % ", ".join(self.differs), "one as it is kept")] if self.differs else []
 
     def do(self) -> None:
         self.call.paths.make()
@@ -254,6 +264,7 @@ class Reserve(Step):
 class PutAside(Step):
     """Put a container's private files where they are not in the way of new ones, until those have proved themselves."""
 
+    bookkeeping = True
     after = "put aside"
 
     def __init__(self, paths: Paths, name: str) -> None:
@@ -273,6 +284,7 @@ class PutAside(Step):
 class MakeOwn(Step):
     """Make the private files of a container with the machine's own root: the upper layers of its views."""
 
+    bookkeeping = True
     before = None
     after = "private files"
 
@@ -367,6 +379,8 @@ def _next(helper: Helper) -> dict[str, Any]:
 class Settle(Step):
     """Learn that every container of the call runs, and let go of them all at once: all, or none."""
 
+    bookkeeping = True
+
     def __init__(self, call: Call, names: list[str]) -> None:
         self.call = call
         self.names = names
@@ -384,6 +398,7 @@ class Settle(Step):
 class Discard(Step):
     """Remove private files that were put aside or are not wanted any more; there is no way back, so it comes last."""
 
+    bookkeeping = True
     after = None
 
     def __init__(self, path: str, before: str = "private files") -> None:
@@ -400,6 +415,7 @@ class Discard(Step):
 class Forget(Step):
     """Remove the record, the very last of a container."""
 
+    bookkeeping = True
     after = None
 
     def __init__(self, call: Call, name: str, group: str, path: str, before: str) -> None:
@@ -432,6 +448,7 @@ class Forget(Step):
 class Collect(Step):
     """Remove what containers with the machine's own root shared, when the last of them is gone."""
 
+    bookkeeping = True
     before = "shared files"
     after = None
 
@@ -448,6 +465,8 @@ class Collect(Step):
 
 class KeepResources(Step):
     """Note which resources were asked for, beside the record that belongs to the monitor."""
+
+    bookkeeping = True
 
     def __init__(self, directory: str, before: str | None, after: str) -> None:
         self.target = directory + "/resources.json"

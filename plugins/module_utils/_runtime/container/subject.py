@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from .. import desired
+from ..cgroup import canonical
 from ..errors import BulkheadError
 from ..plan import Plan
+from ..records import given_of
 from ..subject import Subject
-from . import info
+from . import classes, info
 from .lifecycle import Container, ContainerPlan, Lifecycle, describe, look
 
 TYPE_CHECKING = False
@@ -23,8 +24,8 @@ class Containers(Subject):
 
     kind = "container_run"
     plural = "containers"
+    singular = "container"
     persist_default = None
-    common = ("supervisor",)
 
     def __init__(self) -> None:
         self.lifecycle = Lifecycle()
@@ -71,10 +72,17 @@ class Containers(Subject):
         """
         if options.get("wait") and persist is None:
             return None
-        given = desired.given_of(options, self.not_kept)
+        given = given_of(options, self.not_kept)
         if "command" in given:
             return given
-        return {**held, "state": given["state"]} if "command" in held and "state" in given else held or None
+        if "command" not in held:
+            return held or None
+        kept = {**held, "state": given.get("state", held.get("state"))}
+        if given.get("resources"):
+            kept["resources"] = canonical.merge(held.get("resources") or {}, given["resources"], self.lifecycle.host)
+        if given.get("rdt"):
+            kept["rdt"] = classes.laid_over(held.get("rdt") or {}, given["rdt"])
+        return kept
 
     def left_alone(self, wanted: Container) -> str:
         return self.lifecycle.left_alone(wanted)

@@ -23,11 +23,12 @@ from ..cgroup.units import PERSISTENT, RUNTIME, Reload, UnitFile
 from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
 from ..kernel.files import read_text
-from ..plan import MakeLink, ReplaceFile, Step
+from ..plan import MakeLink, Step
 from . import enter as _enter  # noqa: F401  (part of what is left on the node)
 from . import groups, payload, state
 from . import unit as _unit  # noqa: F401
 from .paths import Paths
+from .specfile import WriteSpec
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -157,7 +158,7 @@ def files(config: dict[str, Any], resources: dict[str, Any], at_boot: bool, pers
     content = to_json({"config": config, "resources": resources}) + "\n"
     held = read_text(spec)
     if held != content:
-        found.append(ReplaceFile(spec, held, content))
+        found.append(WriteSpec(spec, held, content))
     path = "%s/%s" % (root, unit)
     text, wanted = read_text(path), unit_text(config, resources, spec, paths)
     if text != wanted:
@@ -184,7 +185,7 @@ def _removals(name: str, roots: tuple[str, ...], paths: Paths) -> list[Step]:
         spec = spec_path(name, root, paths)
         held = read_text(spec)
         if held is not None:
-            found.append(ReplaceFile(spec, held, None))
+            found.append(WriteSpec(spec, held, None))
     return found
 
 
@@ -214,6 +215,7 @@ class ByUnit(Step):
 
     def __init__(self, step: Step) -> None:
         self.target, self.before, self.after = step.target, step.before, step.after
+        self.bookkeeping = step.bookkeeping
 
     def do(self) -> None:
         """The unit does it."""
@@ -233,6 +235,9 @@ class StartUnits(Step):
         self.groups = groups_of
         self.target = ", ".join(name_of(container) for container in containers)
         self.before = "not running"
+
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        return [(name_of(container), self.before, self.after) for container in self.containers]
 
     def do(self) -> None:
         pack.ensure(self.call.paths.core)
