@@ -13,14 +13,17 @@ Everything else, from the first validation to the proof that a second run would 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ._answer import answer
 from ._runtime import cli as _cli  # noqa: F401  (all of the core, so that it is in the payload and can be left on the node)
 from ._runtime import desired, hidden, pack, plan, records
-from ._runtime.errors import BulkheadError, InvalidInput
+from ._runtime.errors import BulkheadError, InvalidInput, needs_root
 from ._runtime.subject import Subject
 
 
@@ -96,18 +99,16 @@ def run(subject_class: type[Subject], options: dict[str, t.Any]) -> None:
         required_one_of=[(subject_class.key, subject_class.plural)],
         mutually_exclusive=[(subject_class.key, subject_class.plural)],
     )
-    try:
-        module.exit_json(**_converge(module, subject_class, options))
-    except BulkheadError as error:
-        module.fail_json(msg=str(error), error=error.facts(), **error.result)
-    except OSError as error:
-        module.fail_json(msg=str(BulkheadError.from_os("the machine could not be read", error, hint="run as root (become: true)")))
+    answer(module, lambda: _converge(module, subject_class, options))
 
 
 def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict[str, t.Any]) -> dict[str, t.Any]:
     """Observe, plan, apply, and look again."""
     subject = subject_class()
     subject.persist = module.params.get("persist", True)
+    subject.checking = module.check_mode
+    if subject.needs_root and os.geteuid() != 0:
+        raise needs_root()
     try:
         # What a replay is just bringing back is neither missing nor to be made a second time.
         with contextlib.nullcontext() if module.check_mode else desired.changing():
@@ -115,7 +116,9 @@ def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict
             objects = _parse_all(subject, items)
             last = subject.plan(objects)
             the_plan = _whole_plan(module, subject, items, last)
-            if the_plan.steps and not module.check_mode:
+            if module.check_mode:
+                _check_rights(the_plan)
+            elif the_plan.steps:
                 subject.apply(the_plan)
         if the_plan.steps and not module.check_mode:
             subject.wait(objects)
@@ -124,6 +127,16 @@ def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict
         return _result(module, subject, objects, the_plan, last)
     finally:
         subject.finish()
+
+
+def _check_rights(the_plan: plan.Plan) -> None:
+    """In check mode, say what the run would say to somebody who is not root and may not write there."""
+    for step in the_plan.steps if os.geteuid() != 0 else []:
+        path = step.target.rstrip("/")
+        while path.startswith("/") and not os.path.exists(path):
+            path = os.path.dirname(path)
+        if path.startswith("/") and not os.access(path, os.W_OK):
+            raise needs_root(step.target, errno.EACCES)
 
 
 def _whole_plan(module: AnsibleModule, subject: Subject, items: list[dict[str, t.Any]], last: plan.Plan) -> plan.Plan:

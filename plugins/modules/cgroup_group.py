@@ -12,7 +12,8 @@ description:
   - Makes control groups, sets limits, moves processes in, freezes and removes, on cgroup v1, v2 and hosts with both.
   - One vocabulary, that of cgroup v2, serves all of them; what it means on v1 is said with each option. An option that v1 has no counterpart for is refused
     there, before anything is written.
-  - An option that is not given is left as it is in the kernel. To lift a limit, give V(max).
+  - A limit that is left out stays what it is. V(max) lifts a limit. So it is with M(bulkhead.linux.container_run) when only a container's name is given; beside
+    a command, whose options describe the whole container, a limit that is left out is lifted.
   - An option, or one file, that is asked for twice with two values is refused before anything is written, with the names of both.
   - All or nothing. If the kernel refuses one write, those before it are undone. Limits that take something are written from the leaves up, and those that
     give from the root down, so that a set of nested groups can be changed in one call.

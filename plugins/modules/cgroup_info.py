@@ -197,8 +197,9 @@ group:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulkhead.linux.plugins.module_utils._answer import answer
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup import group, host, info
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
 
 
 def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -228,10 +229,7 @@ def main() -> None:
         mutually_exclusive=[("name", "pid")],
         supports_check_mode=True,
     )
-    try:
-        module.exit_json(changed=False, **look(module.params))
-    except (BulkheadError, OSError) as error:
-        module.fail_json(msg=str(error))
+    answer(module, lambda: {"changed": False, **look(module.params)})
 
 
 if __name__ == "__main__":

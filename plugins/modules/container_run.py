@@ -13,7 +13,10 @@ description:
     namespaces, a root file system of its own, limited capabilities and devices, and control groups that limit and count what it uses.
   - No container engine, daemon or image is needed. Where systemd runs the machine, each container is a unit of it. Elsewhere a small monitor process for each
     container keeps its log, records how it ended, and starts it again when asked to.
-  - When anything but O(resources) changes, the container is stopped, removed with its private files, and made anew; the diff says which options differ.
+  - O(resources), O(rdt), O(restart_policy), O(stop_signal), O(stop_timeout), and size and number of the files of O(log) change while the container runs. When
+    anything else changes, the container is stopped, removed with its private files, and made anew; the first line of the diff says so and which options
+    differ, and a warning says when private files are discarded.
+  - The same said in another way is no change, whatever the order of volumes, groups and devices or the unit of a limit.
   - All or nothing. If one container of a call cannot be started, those that the same call started are removed, and those that it replaced are started
     again as they
     were.
@@ -277,6 +280,12 @@ rounded:
   type: list
   elements: str
   sample: []
+restarted:
+  description: The containers that were stopped for the one that failed, and started again as they were.
+  returned: on failure, when there are such
+  type: list
+  elements: str
+  sample: [web]
 error:
   description: What went wrong, as data; C(problem), C(target), C(value), C(errno), C(kernel), C(hint), C(undo_failures) and C(input) (whether the
     options could not be understood).

@@ -25,6 +25,7 @@ class Subject(Rules):
     kind, key and not_kept are those of the rules by which its objects are kept. plural: its bulk option; singular: the key under
     which the result of one object stands.
     persists: whether there is anything to keep for the next boot.
+    needs_root: whether nothing of it can be done, or foreseen, without root.
     persist_default: what the option `persist` is when it is not given; None where it depends on the object.
     persist: whether what this call makes is to outlast the boot, for rooms whose objects are kept by somebody else (systemd).
     """
@@ -32,10 +33,13 @@ class Subject(Rules):
     plural = ""
     singular = ""
     persists = True
+    needs_root = False
     persist_default: bool | None = True
     persist: bool | None = True
     # Whether what is kept is being brought back: what is not there yet at that time is no mistake of anybody's.
     replaying = False
+    # Whether this is check mode: what is not there yet may be made by an earlier task of the same play.
+    checking = False
 
     def parse(self, options: dict[str, Any]) -> Any:
         """One desired object from its options. Raises InvalidInput; reads the machine at most, writes nothing."""

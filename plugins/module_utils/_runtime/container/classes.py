@@ -54,6 +54,21 @@ def laid_over(held: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return records.laid_over(records.canonical(held), records.canonical(given))
 
 
+def lay_over(config: dict[str, Any], shares: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(configuration, what the class has) of a container of which only the option rdt was given, and its name. Raises InvalidInput.
+
+    It stays in the class in which it is unless another is named, and what is not given of a class stays.
+    """
+    held = config.get("rdt")
+    asked = {**given, "class": held["class"]} if held and given.get("class") is None else given
+    settings, more = parse(asked, config["name"])
+    if held and settings:
+        settings["own"] = held["own"] if settings["class"] == held["class"] else settings["own"]
+        settings["monitor"] = held["monitor"] or settings["monitor"]
+        shares = shares if settings["class"] == held["class"] else {}
+    return {**config, "rdt": settings}, laid_over(shares, more)
+
+
 def from_oci(rdt: dict[str, Any]) -> dict[str, Any]:
     """The option rdt from linux.intelRdt of the OCI runtime specification, config-linux.md.
 

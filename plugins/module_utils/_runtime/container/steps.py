@@ -22,7 +22,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import read_text
 from ..plan import Step, apply
-from . import base, groups, log, payload, state, territory, units
+from . import base, groups, live, log, payload, state, territory, units
 from .paths import Paths
 from .remote import Helper
 from .wire import to_json
@@ -44,6 +44,7 @@ class Call:
         self._helper: Helper | None = None
         self.ended: dict[str, dict[str, Any]] = {}
         self.stops: list[Stop] = []  # of the plan that was made last
+        self.restarted: list[str] = []  # containers that were stopped for what failed then
 
     def helper(self) -> Helper:
         if self._helper is None:
@@ -199,6 +200,7 @@ class Stop(Step):
             restore = Start(self.call, {**record["spec"], "record": {**record, "status": "creating"}}, helper)
             restore.do()
             settle(helper, [record["id"]])
+            self.call.restarted.append(record["id"])
         finally:
             helper.close()
 
@@ -467,9 +469,10 @@ class KeepResources(Step):
     """Note which resources were asked for, beside the record that belongs to the monitor."""
 
     bookkeeping = True
+    name = "resources.json"
 
-    def __init__(self, directory: str, before: str | None, after: str) -> None:
-        self.target = directory + "/resources.json"
+    def __init__(self, directory: str, before: str | None, after: str | None) -> None:
+        self.target = directory + "/" + self.name
         self.before = before
         self.after = after
 
@@ -489,6 +492,46 @@ class KeepResources(Step):
     def undo(self) -> None:
         if os.path.isdir(os.path.dirname(self.target)):
             self._put(self.before)
+
+
+class KeepLive(KeepResources):
+    """Note what changes while the container runs, for whoever supervises it."""
+
+    bookkeeping = False
+    name = live.FILE
+
+
+class Announce(Step):
+    """Say that a container is made anew, before the steps that do it; nothing by itself."""
+
+    bookkeeping = True
+
+    def __init__(self, name: str, before: str, after: str) -> None:
+        self.target = "container %s" % name
+        self.before = before
+        self.after = "made anew with %s" % after
+
+    def do(self) -> None:
+        """The steps that follow do it."""
+
+    def undo(self) -> None:
+        """The steps that follow are undone."""
+
+
+class Foreseen(Step):
+    """In check mode: what becomes of a container that is not there yet, and that an earlier task of the play may be about to make."""
+
+    before = None
+
+    def __init__(self, name: str, wanted: str) -> None:
+        self.target = "container %s" % name
+        self.after = wanted
+
+    def do(self) -> None:
+        raise BulkheadError("%s: command is required to make it" % self.target)
+
+    def undo(self) -> None:
+        """It is never done."""
 
 
 def _remove_state(directory: str) -> None:

@@ -282,6 +282,7 @@ class StopUnit(Step):
     def undo(self) -> None:
         if self.before in ("running", "paused", "restarting"):
             systemd.start([self.target])
+            self.call.restarted.append(self.record["id"])
 
 
 def _killed(by: str = "") -> dict[str, Any]:

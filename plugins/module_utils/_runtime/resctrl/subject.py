@@ -49,6 +49,7 @@ class Schemata(Subject):
     kind = "resctrl_schema"
     plural = "groups"
     singular = "group"
+    needs_root = True
 
     def __init__(self) -> None:
         self._tree: Tree | None = None
