@@ -213,3 +213,11 @@ def test_base_holds_what_everybody_may_read(tmp_path, monkeypatch):
     os.unlink(node.state("web") + "/state.json")
     base.collect(node)
     assert os.listdir(node.bases) == [base._UNFINISHED + str(os.getpid())]
+
+
+def test_a_resource_limit_that_is_refused_is_named():
+    """No process may have 2^40 files open, whoever starts it; the resource module has another word for that."""
+    with pytest.raises(BulkheadError) as refused:
+        process.set_limits({"nofile": [1 << 40, 1 << 40]})
+    assert "nofile" in str(refused.value) and "EPERM" in str(refused.value) and str(1 << 40) in str(refused.value)
+    assert refused.value.hint
