@@ -44,7 +44,8 @@ command:
   description:
     - What to run, as a list of words; text is split into words as a shell would, but no shell runs it.
     - A name without a slash is looked up in the container's E(PATH).
-    - YAML turns words without quotes into booleans, nothing and fractions (V(yes), V(null), V(1.10)). These are refused; whole numbers are taken.
+    - YAML turns words without quotes into booleans and nothing (V(yes), V(null)), which are refused, and into numbers, which are taken as such. So put
+      quotes around a version (V("1.10")), or it arrives as V(1.1).
     - Required to make a container. When it is left out, the container that is there is started, paused or stopped as it is, but for O(resources) and O(rdt),
       of which what is given changes. The other options are not looked at.
     - Before a container that runs is stopped for a new one, and in check mode, the command, O(user), O(groups) and O(cwd) are looked up in what the new one

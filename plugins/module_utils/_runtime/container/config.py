@@ -11,6 +11,7 @@ root file system is looked at. Paths of the machine are as they were given; terr
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
@@ -70,6 +71,11 @@ _TMPFS = re.compile(r"(size=[0-9]+[kKmMgG%]?|mode=[0-7]{3,4}|uid=[0-9]+|gid=[0-9
 _POLICIES = ("no", "on-failure", "always", "unless-stopped")
 
 
+def _word(value: object, what: str) -> str:
+    """Return a word of a command. A fraction is taken as the number it is: programs read it as one (sleep 0.5)."""
+    return repr(value) if isinstance(value, float) and math.isfinite(value) else words.text(value, what)
+
+
 def parse_command(value: object) -> list[str]:
     """The words of a command, from a list or from text that is split as a shell would."""
     if isinstance(value, str):
@@ -81,7 +87,7 @@ def parse_command(value: object) -> list[str]:
         except ValueError as error:
             raise InvalidInput("command: %r cannot be split into words: %s" % (value, error)) from None
     elif value is None or isinstance(value, (list, tuple)):
-        found = [words.text(word, "command: word %d" % number) for number, word in enumerate(value or [], 1)]
+        found = [_word(word, "command: word %d" % number) for number, word in enumerate(value or [], 1)]
     else:
         raise InvalidInput("command: it is %s, and neither a list nor text" % words.kind_of(value), hint="give a list, such as [sleep, infinity]")
     if not found or not found[0]:

@@ -128,7 +128,7 @@ def test_users(value, user):
             "command: word 2: it is the boolean true, as YAML reads yes",
         ),
         ({"command": ["echo", None]}, "command: word 2: it is nothing, as YAML reads null"),
-        ({"command": ["sleep", 0.5]}, "command: word 2: it is a number with a fraction"),
+        ({"command": ["sleep", float("nan")]}, "command: word 2: it is a number with a fraction"),
         ({"env": {"V": 1.10}}, "env: the value of V: it is a number with a fraction"),
         ({"env": {"V": None}}, "env: the value of V: it is nothing"),
         ({"env": {"A\nB": "x"}}, r"env: 'A\\nB' cannot be the name of a variable"),
@@ -217,3 +217,7 @@ def test_who_forgot_to_become_root_is_told_so(monkeypatch):
     assert "this needs root, and it ran as user 1000" in told and "become: true" in told
     assert errors.without_root(BulkheadError("x", errno=1)) is not None
     assert errors.without_root(FileNotFoundError(2, "x")) is None
+
+
+def test_fractions_in_a_command_are_numbers():
+    assert config.parse_command(["sleep", 0.5, 3]) == ["sleep", "0.5", "3"]
