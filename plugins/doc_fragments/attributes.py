@@ -30,7 +30,7 @@ attributes:
     support: full
     membership:
       - bulkhead.linux.isolation
-    description: Use C(group/bulkhead.linux.isolation) in C(module_defaults) to set defaults for this module.
+    description: Use C(group/bulkhead.linux.isolation) in C(module_defaults) to set defaults for this module, such as C(persist).
 """
 
     INFO = r"""
@@ -50,8 +50,7 @@ attributes:
     support: full
     description: The target operating systems.
   action_group:
-    support: full
-    membership:
-      - bulkhead.linux.isolation
-    description: Use C(group/bulkhead.linux.isolation) in C(module_defaults) to set defaults for this module.
+    support: none
+    membership: []
+    description: Use C(group/bulkhead.linux.isolation) in C(module_defaults) to set defaults for modules; this one has no option in common with them.
 """

@@ -10,7 +10,9 @@ import re
 import textwrap
 
 from ansible_collections.bulkhead.linux.plugins.doc_fragments.resctrl import SHARES as _SHARES
+from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import BESIDE as _BESIDE
 from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import ModuleDocFragment as _Resources
+from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import in_list as _in_list
 
 _OPTIONS = r"""
 state:
@@ -42,12 +44,18 @@ command:
   description:
     - What to run, as a list of words; text is split into words as a shell would, but no shell runs it.
     - A name without a slash is looked up in the container's E(PATH).
-    - Required to make a container. When it is left out, the container that is there is started, paused or stopped as it is, and the other options are not
-      looked at.
+    - YAML turns words without quotes into booleans and nothing (V(yes), V(null)), which are refused, and into numbers, which are taken as such. So put
+      quotes around a version (V("1.10")), or it arrives as V(1.1).
+    - Required to make a container. When it is left out, the container that is there is started, paused or stopped as it is, but for O(resources) and O(rdt),
+      of which what is given changes. The other options are not looked at.
+    - Before a container that runs is stopped for a new one, and in check mode, the command, O(user), O(groups) and O(cwd) are looked up in what the new one
+      will find, as far as that can be told from outside.
   type: raw
 env:
-  description: Environment variables. Apart from these there are E(PATH), E(HOME) of the user, and E(container) with the value V(bulkhead), and none of the
-    machine's.
+  description:
+    - Environment variables. Apart from these there are E(PATH), E(HOME) of the user, and E(container) with the value V(bulkhead), and none of the machine's.
+      Their values are in no result, diff or log; their names are.
+    - Values are text or whole numbers. Put V(1.10), V(yes) and the like in quotes.
   type: dict
 cwd:
   description: The working directory. It must be there.
@@ -55,7 +63,8 @@ cwd:
   default: /
 user:
   description:
-    - Who runs the command, as V(user) or V(user:group), each a name or a number. Names are looked up in the container's own C(/etc/passwd) and C(/etc/group).
+    - Who runs the command, as V(user) or V(user:group), each a name or a number. Names are looked up in the container's own C(/etc/passwd) and C(/etc/group),
+      but for V(root), which is V(0).
     - A user other than root has no capabilities.
   type: str
   default: "0"
@@ -64,8 +73,11 @@ groups:
   type: list
   elements: str
 umask:
-  description: The file mode creation mask, in octal.
-  type: str
+  description:
+    - The file mode creation mask, in octal. Put it in quotes.
+    - YAML makes a number of what is not in quotes, V(027) becomes 23. A number is taken as the mask that it is, where nothing else can be meant; V(22) and
+      V(77), which are likely to lack their zero, are refused.
+  type: raw
   default: "022"
 hostname:
   description: The host name inside. Made from O(name) when it is left out.
@@ -75,7 +87,10 @@ network:
   type: dict
   suboptions:
     mode:
-      description: V(none), a network of its own with nothing but the loopback interface; V(host), the machine's network.
+      description:
+        - V(none), a network of its own with nothing but the loopback interface; V(host), the machine's network.
+        - With V(host), the container reaches everything that listens on the machine's loopback interface and every abstract socket of the machine (C(@) in
+          C(/proc/net/unix)), which no file mode protects. Services that trust whoever reaches such a socket trust the container.
       type: str
       choices: [none, host]
       default: none
@@ -85,11 +100,13 @@ volumes:
     - Options are V(ro), V(rw), and V(suid), V(dev) and V(noexec); by default a volume can be written to, with V(nosuid) and V(nodev). Mounts below the
       source come
       along, and V(ro) holds for them too.
-    - The destination is made when it is missing. It is resolved inside the root file system, whatever links there are in it.
+    - The destination is made when it is missing. It is resolved inside the root file system, whatever links there are in it; a link to what is missing is
+      followed too, and what it leads to is made inside.
     - The source is resolved once, when the task runs, to the real path behind it. Pointing a link elsewhere is a change. A symbolic link on the way is
       followed only where root alone can have made it, or where a user's own link leads to what belongs to that user. It is refused where a container of this
       machine can write (a volume without V(ro), a directory as O(rootfs), private files). Of a container that was removed it is
       not known any more where it could write. Every later start, also by the restart policy or at boot, follows no link at all.
+    - The order says nothing. What lies below another destination is mounted after it.
   type: list
   elements: str
 tmpfs:
@@ -123,7 +140,9 @@ readonly:
 masked_paths:
   description: >-
     Paths that are hidden, in addition to those that always are (C(/proc/acpi), C(/proc/kcore), C(/proc/keys), C(/proc/latency_stats), C(/proc/sched_debug),
-    C(/proc/scsi), C(/proc/timer_list), C(/proc/timer_stats), C(/sys/dev/block), C(/sys/devices/virtual/powercap), C(/sys/firmware), C(/sys/fs/selinux)).
+    C(/proc/scsi), C(/proc/timer_list), C(/proc/timer_stats), C(/proc/interrupts), C(/proc/iomem), C(/proc/kpagecgroup), C(/proc/kpagecount),
+    C(/proc/kpageflags), C(/proc/slabinfo), C(/proc/vmallocinfo), C(/sys/dev/block), C(/sys/devices/system/cpu/*/thermal_throttle),
+    C(/sys/devices/virtual/powercap), C(/sys/firmware), C(/sys/fs/selinux)).
     A path in C(/proc) or C(/sys) must not lead through a link there.
   type: list
   elements: str
@@ -158,8 +177,8 @@ devices:
       type: str
       default: rwm
     mode:
-      description: The mode of the file, in octal.
-      type: str
+      description: The mode of the file, in octal. Put it in quotes; a number is taken or refused as with O(umask).
+      type: raw
     uid:
       description: The owner.
       type: int
@@ -210,7 +229,11 @@ seccomp:
     - No package is needed on the node.
   type: raw
 rlimits:
-  description: Resource limits of the process, by name (V(nofile), V(nproc), V(core), ...), as one value for both or a dictionary with C(soft) and C(hard).
+  description:
+    - Resource limits of the process, by name (V(nofile), V(nproc), V(core), ...), as one value for both or a dictionary with C(soft) and C(hard); V(max),
+      V(unlimited) or V(-1) for none.
+    - V(nofile) cannot be above the machine's kernel parameter C(fs.nr_open), and so not V(max). More than the hard limit of whoever runs Ansible needs
+      CAP_SYS_RESOURCE there.
   type: dict
 oom_score_adj:
   description: How likely the kernel is to kill it when the machine is out of memory, from -1000 to 1000.
@@ -231,12 +254,13 @@ restart_policy:
     - Between starts there is a pause, from 0.1 seconds doubling up to a minute. With systemd as O(supervisor) it is one second, doubling after each
       start that fails.
     - YAML reads a bare V(no) as V(false), which means the same here.
+    - It changes while the container runs.
   type: raw
   default: "no"
 supervisor:
   description:
     - Who watches over the container. V(auto), which is also what holds when it is not given, takes V(systemd) where it runs the machine, and V(builtin)
-      elsewhere. Beside O(containers), it holds for each container that does not have its own.
+      elsewhere.
     - V(systemd) has a unit for each container, C(bulkhead-NAME.service), with C(Delegate=yes). systemd starts it, again after its end as O(restart_policy)
       says, and at boot as long as it is V(started) and kept; its output is in the journal, with the container's name as identifier; C(systemctl stop) ends
       it with O(stop_signal). The unit ends with the container's exit status.
@@ -266,19 +290,21 @@ log:
         - A file that has a second name (a hard link) is put aside, and not written to.
       type: str
     max_size:
-      description: How large the file may become. Then it is put aside with a number. What cannot be written, as on a full disk, is lost.
+      description: >-
+        How large the file may become. Then it is put aside with a number. What cannot be written, as on a full disk, is lost. It changes while the container
+        runs.
       type: raw
       default: 16M
     max_files:
-      description: How many files there are at most, the current one included.
+      description: How many files there are at most, the current one included. It changes while the container runs.
       type: int
       default: 2
 stop_signal:
-  description: The signal that asks the container to end, by name or number.
+  description: The signal that asks the container to end, by name (V(TERM), V(SIGTERM), V(RTMIN+3)) or number. It changes while the container runs.
   type: str
   default: TERM
 stop_timeout:
-  description: How many seconds it may take, before it is killed.
+  description: How many seconds it may take, before it is killed. It changes while the container runs.
   type: int
   default: 10
 wait:
@@ -307,7 +333,10 @@ def _resources() -> str:
         "resources:\n"
         "  description:\n"
         "    - Limits, with the options of M(bulkhead.linux.cgroup_group). They are changed in place while the container runs.\n"
-        "    - Lifting a limit by leaving it out makes the container anew; V(max) lifts it in place.\n"
+        "    - A limit that is left out beside O(command) is lifted, because the options describe the whole container then. Without O(command), as with\n"
+        "      M(bulkhead.linux.cgroup_group), a limit that is left out stays what it is. V(max) lifts a limit in both.\n"
+        "    - Where nothing is said of O(resources.pids.max), it is 2048; V(max) lifts it.\n"
+        "    - Lifting what was set with O(resources.files), which have no default that is known, makes the container anew.\n"
         "  type: dict\n"
         "  suboptions:\n"
     )
@@ -324,6 +353,7 @@ def _rdt() -> str:
         "    - The class of cache and memory bandwidth in which the container runs, with the options of M(bulkhead.linux.resctrl_schema).\n"
         "      Its first process joins the class before it becomes the command.\n"
         "    - What the class has is changed in place while the container runs; another class makes the container anew.\n"
+        "    - Given without O(command), it changes what is given of the class, and the rest stays.\n"
         "  type: dict\n"
         "  suboptions:\n"
         "    class:\n"
@@ -350,9 +380,11 @@ class ModuleDocFragment:
         "options:\n"
         + textwrap.indent(_NAME.rstrip() + "\n" + _ALL.lstrip("\n"), "  ")
         + "  containers:\n"
-        + "    description: Several containers in one call, each with the options above; they are validated as a whole, and all are started or none.\n"
+        + "    description:\n"
+        + "      - Several containers in one call, each with the options above; they are validated as a whole, and all are started or none.\n"
+        + "      - %s\n" % _BESIDE
         + "    type: list\n"
         + "    elements: dict\n"
         + "    suboptions:\n"
-        + textwrap.indent(_NAME.rstrip() + "\n  required: true\n" + _ALL.lstrip("\n"), "      ")
+        + textwrap.indent(_NAME.rstrip() + "\n  required: true\n" + _in_list(_ALL.lstrip("\n")), "      ")
     )

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import textwrap
 
+from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import BESIDE as _BESIDE
+from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import in_list as _in_list
+
 _NAME = """
 name:
   description:
@@ -43,7 +46,7 @@ l3:
     - Shares and numbers of ways are placed on the hardware of each machine. Classes with O(mode=exclusive) come first, from the lowest way up, each beside all
       others and beside the ways that devices use. The others share what is left, and lie apart as long as that is possible. A class stays where it was
       put; the classes of one call are placed together, and moved only if they do not fit otherwise. The same classes on the same hardware get the same ways.
-    - Where code and data have masks of their own (C(cdp)), this sets both.
+    - Where code and data have masks of their own (C(cdp)), this sets both. It can stand beside O(l3code) and O(l3data) where these name other domains.
   type: raw
 l2:
   description: The same for the L2 caches.
@@ -74,7 +77,7 @@ smba:
 schemata:
   description:
     - "The same in the kernel's own lines, such as C(L3:0=7f;1=7f) and C(MB:0=20;1=70)."
-    - Domains that a line does not name are left as they are. Where an option of its own names the same resource, that one counts.
+    - Domains that a line does not name are left as they are. Where an option of its own names the same resource and domain, that one counts.
   type: list
   elements: str
 mode:
@@ -119,7 +122,8 @@ cgroup:
 
 _REST = """
 monitor_groups:
-  description: Monitoring groups within the class, which count cache occupancy and bandwidth of some of its tasks or CPUs.
+  description:
+    - Monitoring groups within the class, which count cache occupancy and bandwidth of some of its tasks or CPUs. Those that are not named stay.
   type: list
   elements: dict
   suboptions:
@@ -190,9 +194,11 @@ class ModuleDocFragment:
         "options:\n"
         + textwrap.indent(_options(_NAME), "  ")
         + "  groups:\n"
-        + "    description: Several classes in one call, each with the options above; they are laid out together, and all are set or none.\n"
+        + "    description:\n"
+        + "      - Several classes in one call, each with the options above; they are laid out together, and all are set or none.\n"
+        + "      - %s\n" % _BESIDE
         + "    type: list\n"
         + "    elements: dict\n"
         + "    suboptions:\n"
-        + textwrap.indent(_options(_NAME_IN_LIST), "      ")
+        + textwrap.indent(_in_list(_options(_NAME_IN_LIST)), "      ")
     )

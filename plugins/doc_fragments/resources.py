@@ -7,6 +7,28 @@
 from __future__ import annotations
 
 
+def in_list(text: str) -> str:
+    """The documentation of options as those of an item of a list, which have no defaults: what stands beside the list holds.
+
+    What is in a list within keeps its defaults.
+    """
+    kept = []
+    inner: int | None = None
+    for line in text.splitlines(keepends=True):
+        indent = len(line) - len(line.lstrip())
+        if inner is not None and line.strip() and indent < inner:
+            inner = None
+        if line.strip() == "type: list" and inner is None:
+            inner = indent
+        if not line.lstrip().startswith("default: ") or (inner is not None and indent > inner):
+            kept.append(line)
+    return "".join(kept)
+
+
+# What is said of the list of objects of every module.
+BESIDE = "An option that stands beside the list holds for each item that does not give it; dictionaries are filled option by option, lists are not."
+
+
 class ModuleDocFragment:
     """Options with the names and the meaning of cgroup v2, whatever version the machine has."""
 

@@ -13,20 +13,47 @@ Everything else, from the first validation to the proof that a second run would 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ._answer import answer
 from ._runtime import cli as _cli  # noqa: F401  (all of the core, so that it is in the payload and can be left on the node)
-from ._runtime import desired, pack, plan
-from ._runtime.errors import BulkheadError, InvalidInput
+from ._runtime import desired, hidden, pack, plan, records
+from ._runtime.errors import BulkheadError, InvalidInput, needs_root
 from ._runtime.subject import Subject
 
 
+class Module(AnsibleModule):
+    """A module that tells nobody what environment variables hold, neither in a result nor in the machine's log.
+
+    With `no_log`, Ansible would replace the text of every value wherever it occurs in a result: a variable that is `1` or `web`
+    would make the rest of it unreadable. So the values are left out of what is told, by the name of the option.
+    """
+
+    def _log_invocation(self) -> None:
+        whole = self.params
+        self.params = hidden.hide(whole)
+        try:
+            super()._log_invocation()
+        finally:
+            self.params = whole
+
+    def _return_formatted(self, kwargs: dict[str, t.Any]) -> None:
+        # Ansible echoes the arguments; those of a thousand objects would be mostly what was not given.
+        kwargs["invocation"] = {"module_args": hidden.hide(records.without_none(self.params))}
+        super()._return_formatted(kwargs)
+
+
 def argument_spec(subject: type[Subject], options: dict[str, t.Any]) -> dict[str, t.Any]:
-    """The whole argument spec: one object's options at the top, and a list of the same under the plural."""
-    item = {name: dict(spec) for name, spec in options.items()}
+    """The whole argument spec: one object's options at the top, and a list of the same under the plural.
+
+    In the list nothing has a default of its own: what an item does not give is what stands beside the list.
+    """
+    item = _without_defaults(options)
     item[subject.key]["required"] = True
     spec = {name: {field: value for field, value in entry.items() if field != "required"} for name, entry in options.items()}
     spec[subject.plural] = {"type": "list", "elements": "dict", "options": item}
@@ -35,28 +62,53 @@ def argument_spec(subject: type[Subject], options: dict[str, t.Any]) -> dict[str
     return spec
 
 
+def _without_defaults(options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The same options, and those within them, without their defaults; what is in a list within stays whole."""
+    bare = {}
+    for name, entry in options.items():
+        bare[name] = {field: value for field, value in entry.items() if field != "default"}
+        if entry.get("type") == "dict" and "options" in entry:
+            bare[name]["options"] = _without_defaults(entry["options"])
+    return bare
+
+
+def filled(given: dict[str, t.Any], beside: dict[str, t.Any], options: dict[str, t.Any]) -> dict[str, t.Any]:
+    """An item of the list: what it does not give is what stands beside the list, and else the default.
+
+    Dictionaries are filled option by option, also those that have no options of their own (env, sysctls); a list is one value.
+    """
+    whole: dict[str, t.Any] = {}
+    for name, entry in options.items():
+        value, default = given.get(name), beside.get(name)
+        if isinstance(value, dict) and entry.get("type") == "dict":
+            default = default if isinstance(default, dict) else {}
+            value = filled(value, default, entry["options"]) if "options" in entry else {**default, **value}
+        elif value is None:
+            value = default if default is not None else entry.get("default")
+        whole[name] = value
+    return whole
+
+
 def run(subject_class: type[Subject], options: dict[str, t.Any]) -> None:
     """The whole life of a module that manages objects."""
     # A module lives for a second and makes no cycles worth collecting; with a thousand objects the collector takes a fifth of it.
     gc.disable()
-    module = AnsibleModule(
+    module = Module(
         argument_spec=argument_spec(subject_class, options),
         supports_check_mode=True,
         required_one_of=[(subject_class.key, subject_class.plural)],
         mutually_exclusive=[(subject_class.key, subject_class.plural)],
     )
-    try:
-        module.exit_json(**_converge(module, subject_class, options))
-    except BulkheadError as error:
-        module.fail_json(msg=str(error), error=error.facts(), **error.result)
-    except OSError as error:
-        module.fail_json(msg=str(BulkheadError.from_os("the machine could not be read", error, hint="run as root (become: true)")))
+    answer(module, lambda: _converge(module, subject_class, options))
 
 
 def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict[str, t.Any]) -> dict[str, t.Any]:
     """Observe, plan, apply, and look again."""
     subject = subject_class()
     subject.persist = module.params.get("persist", True)
+    subject.checking = module.check_mode
+    if subject.needs_root and os.geteuid() != 0:
+        raise needs_root()
     try:
         # What a replay is just bringing back is neither missing nor to be made a second time.
         with contextlib.nullcontext() if module.check_mode else desired.changing():
@@ -64,7 +116,9 @@ def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict
             objects = _parse_all(subject, items)
             last = subject.plan(objects)
             the_plan = _whole_plan(module, subject, items, last)
-            if the_plan.steps and not module.check_mode:
+            if module.check_mode:
+                _check_rights(the_plan)
+            elif the_plan.steps:
                 subject.apply(the_plan)
         if the_plan.steps and not module.check_mode:
             subject.wait(objects)
@@ -75,6 +129,16 @@ def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict
         subject.finish()
 
 
+def _check_rights(the_plan: plan.Plan) -> None:
+    """In check mode, say what the run would say to somebody who is not root and may not write there."""
+    for step in the_plan.steps if os.geteuid() != 0 else []:
+        path = step.target.rstrip("/")
+        while path.startswith("/") and not os.path.exists(path):
+            path = os.path.dirname(path)
+        if path.startswith("/") and not os.access(path, os.W_OK):
+            raise needs_root(step.target, errno.EACCES)
+
+
 def _whole_plan(module: AnsibleModule, subject: Subject, items: list[dict[str, t.Any]], last: plan.Plan) -> plan.Plan:
     """What the subject would do, and what lasts: the core on the node, and the desired state for the next boot."""
     whole = plan.Plan()
@@ -83,7 +147,7 @@ def _whole_plan(module: AnsibleModule, subject: Subject, items: list[dict[str, t
     comes_back = False
     persist = module.params["persist"] if subject.persists else False
     if persist is not False:
-        kept = desired.steps(subject.kind, subject.key, items, last.fresh, lambda held, given: subject.kept(held, given, persist))
+        kept = desired.steps(subject, items, last.fresh, persist)
         comes_back = any(item.get("state") != "absent" and subject.kept({}, item, persist) is not None for item in items)
     whole.steps = [*(pack.steps() if comes_back or last.needs_core else []), *last.steps, *kept]
     return whole
@@ -97,18 +161,18 @@ def _result(module: AnsibleModule, subject: Subject, objects: list[t.Any], the_p
         module.warn(warning)
     reports = subject.report(objects, last)
     result[subject.plural] = reports
-    # Ansible echoes the arguments; those of a thousand objects would be mostly what was not given.
-    result["invocation"] = {"module_args": desired.without_none(module.params)}
     if module.params[subject.plural] is None:
+        result[subject.singular] = reports[0]
         result.update((name, reports[0][name]) for name in ("asked", "effective", "rounded") if name in reports[0])
     return result
 
 
 def _items(module: AnsibleModule, subject: Subject, options: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """The objects of the call, each with all of its options."""
     bulk: list[dict[str, t.Any]] | None = module.params[subject.plural]
-    if bulk is not None:
-        return [{**item, **{name: module.params[name] for name in subject.common if item[name] is None}} for item in bulk] if subject.common else bulk
-    return [{name: module.params[name] for name in options}]
+    if bulk is None:
+        return [{name: module.params[name] for name in options}]
+    return [filled(item, module.params, options) for item in bulk]
 
 
 def _parse_all(subject: Subject, items: list[dict[str, t.Any]]) -> list[t.Any]:

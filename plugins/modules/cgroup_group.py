@@ -12,7 +12,8 @@ description:
   - Makes control groups, sets limits, moves processes in, freezes and removes, on cgroup v1, v2 and hosts with both.
   - One vocabulary, that of cgroup v2, serves all of them; what it means on v1 is said with each option. An option that v1 has no counterpart for is refused
     there, before anything is written.
-  - An option that is not given is left as it is in the kernel. To lift a limit, give V(max).
+  - A limit that is left out stays what it is. V(max) lifts a limit. So it is with M(bulkhead.linux.container_run) when only a container's name is given; beside
+    a command, whose options describe the whole container, a limit that is left out is lifted.
   - An option, or one file, that is asked for twice with two values is refused before anything is written, with the names of both.
   - All or nothing. If the kernel refuses one write, those before it are undone. Limits that take something are written from the leaves up, and those that
     give from the root down, so that a set of nested groups can be changed in one call.
@@ -45,7 +46,7 @@ options:
   manager:
     description:
       - Who is asked to make the group. V(auto), which is also what holds when it is not given, takes V(systemd) where systemd runs the machine, and
-        V(cgroupfs) elsewhere. Beside O(groups), it holds for each group that does not have its own.
+        V(cgroupfs) elsewhere.
       - V(cgroupfs) writes the kernel's files. Where systemd runs the machine, it is refused for systemd's own units, because systemd would undo what is
         written, and warns for groups beside them. In a v1 hierarchy in which no unit has a group, often C(blkio), systemd removes empty groups of others
         whenever it reloads, so there it is refused for those as well, but for groups that get O(processes).
@@ -90,7 +91,9 @@ options:
     choices: [allow, warn, deny]
     default: allow
   groups:
-    description: Several groups in one call, each with the options above; they are validated as a whole, and all are set or none.
+    description:
+      - Several groups in one call, each with the options above; they are validated as a whole, and all are set or none.
+      - An option that stands beside the list holds for each item that does not give it; dictionaries are filled option by option, lists are not.
     type: list
     elements: dict
     suboptions:
@@ -104,10 +107,9 @@ options:
         description: Whether the group is there. Removing a group removes the groups below it. Units that were not made here stay, without the limits.
         type: str
         choices: [present, absent]
-        default: present
       manager:
         description:
-          - Who is asked to make the group, as said at O(manager), which holds where this is not given.
+          - Who is asked to make the group, as said at O(manager).
         type: str
         choices: [auto, cgroupfs, systemd]
       memory:
@@ -294,7 +296,6 @@ options:
           - With O(groups[].state=present), set limits below what is in use now, and V(0) where it kills. Memory that the kernel can reclaim at
             once, such as page cache, is not counted as in use.
         type: bool
-        default: false
       overcommit:
         description:
           - What to do when a sum of limits no longer fits (C(memory.max), C(memory.low), C(memory.min), C(cpu.max), C(pids.max)), that of the group
@@ -302,7 +303,6 @@ options:
             into their parent or the machine, or that of the group's children into the group.
         type: str
         choices: [allow, warn, deny]
-        default: allow
   persist:
     description:
       - Also keep the options in C(/etc/bulkhead/desired.d/cgroup_group.json), and the runtime core as the command C(bulkhead), so that a boot brings the groups
@@ -458,6 +458,10 @@ groups:
       elements: str
       returned: success
       sample: []
+group:
+  description: The one group that was asked for, as in RV(groups).
+  returned: when O(name) is used
+  type: dict
 asked:
   description: As RV(groups[].asked).
   returned: when O(name) is used

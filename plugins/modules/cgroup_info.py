@@ -188,13 +188,18 @@ groups:
       type: list
       elements: str
       returned: when the group exists
+group:
+  description: The one group that was asked for, as in RV(groups).
+  returned: when O(name) is used, and O(recursive) is not
+  type: dict
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulkhead.linux.plugins.module_utils._answer import answer
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup import group, host, info
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
 
 
 def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -213,6 +218,8 @@ def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
     if params["recursive"]:
         names = [name for top in names or [""] for name in [top, *info.below(machine, top)]]
     found["groups"] = [info.describe(machine, name) for name in names]
+    if params["name"] is not None and not params["recursive"]:
+        found["group"] = found["groups"][0]
     return found
 
 
@@ -222,10 +229,7 @@ def main() -> None:
         mutually_exclusive=[("name", "pid")],
         supports_check_mode=True,
     )
-    try:
-        module.exit_json(changed=False, **look(module.params))
-    except (BulkheadError, OSError) as error:
-        module.fail_json(msg=str(error))
+    answer(module, lambda: {"changed": False, **look(module.params)})
 
 
 if __name__ == "__main__":

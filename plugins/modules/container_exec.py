@@ -23,12 +23,18 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: partial
-    details: In check mode the container is looked for, and the command is not run.
+    details: >-
+      In check mode the container, the command, the user and the directory are looked for, and the command is not run. A container that does not run
+      is warned of, as an earlier task may be about to start it.
   diff_mode:
     support: none
   idempotent:
     support: none
     details: A command is run whenever the task is.
+  action_group:
+    support: none
+    membership: []
+    details: It has no option in common with the members of C(group/bulkhead.linux.isolation).
 options:
   name:
     description: The name of the container.
@@ -41,24 +47,31 @@ options:
     type: raw
     required: true
   env:
-    description: Environment variables in addition to the container's.
+    description: Environment variables in addition to the container's. Their values are in no result or log.
     type: dict
   cwd:
     description: The working directory; by default that of the container's command.
     type: str
+    aliases: [chdir]
   user:
-    description: Who runs the command, as V(user) or V(user:group), each a name of the container or a number; by default who runs the container's command.
+    description:
+      - Who runs the command, as V(user) or V(user:group), each a name of the container or a number; by default who runs the container's command.
+      - The groups that the container was given with its option C(groups) are the command's too.
     type: str
   stdin:
-    description: Text for the command's standard input.
+    description: Text for the command's standard input. It is in no result or log.
     type: str
   detach:
     description: Leave the command running and do not wait for its end. Its output is not kept.
     type: bool
     default: false
   timeout:
-    description: How many seconds the command may take. Then it is killed, and the task fails.
+    description: How many seconds the command may take, more than 0. Then it is killed, and the task fails.
     type: float
+  strip_empty_ends:
+    description: Whether the empty lines at the end of what the command writes are left out of RV(stdout) and RV(stderr), as M(ansible.builtin.command) does.
+    type: bool
+    default: true
 seealso:
   - module: bulkhead.linux.container_run
   - module: bulkhead.linux.container_info
@@ -116,44 +129,54 @@ pid:
   sample: 4711
 """
 
+import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulkhead.linux.plugins.module_utils import _module
+from ansible_collections.bulkhead.linux.plugins.module_utils._answer import answer
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli as _cli  # noqa: F401  (part of what is left on the node)
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import needs_root
 
 OPTIONS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
     "command": {"type": "raw", "required": True},
     "env": {"type": "dict"},
-    "cwd": {"type": "str"},
+    "cwd": {"type": "str", "aliases": ["chdir"]},
     "user": {"type": "str"},
     "stdin": {"type": "str"},
     "detach": {"type": "bool", "default": False},
     "timeout": {"type": "float"},
+    "strip_empty_ends": {"type": "bool", "default": True},
 }
 
 
+def ask(module: AnsibleModule) -> dict[str, t.Any]:
+    """Run the command, or in check mode say what would become of it."""
+    if os.geteuid() != 0:
+        raise needs_root()
+    paths, host = Paths(), Host.observe()
+    if module.check_mode:
+        for warning in commands.foresee(module.params, paths, host):
+            module.warn(warning)
+        return {"changed": True, "skipped": True}
+    ended = commands.run(module.params, paths, host)
+    for stream in ("stdout", "stderr"):
+        if stream in ended and module.params["strip_empty_ends"]:
+            ended[stream] = ended[stream].rstrip("\r\n")
+    if ended.pop("timed_out", False):
+        module.fail_json(msg="the command did not end within %s seconds and was killed" % module.params["timeout"], changed=True, **ended)
+    if ended.get("rc"):
+        module.fail_json(msg="the command ended with status %d" % ended["rc"], changed=True, **ended)
+    return {"changed": True, **ended}
+
+
 def main() -> None:
-    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
-    try:
-        paths, host = Paths(), Host.observe()
-        if module.check_mode:
-            commands.request(module.params, paths, host)
-            module.exit_json(changed=True, skipped=True)
-        answer = commands.run(module.params, paths, host)
-    except BulkheadError as error:
-        module.fail_json(msg=str(error), error=error.facts())
-    except OSError as error:
-        module.fail_json(msg=str(BulkheadError.from_os("the machine could not be read", error, hint="run as root (become: true)")))
-    if answer.pop("timed_out", False):
-        module.fail_json(msg="the command did not end within %s seconds and was killed" % module.params["timeout"], changed=True, **answer)
-    if answer.get("rc"):
-        module.fail_json(msg="the command ended with status %d" % answer["rc"], changed=True, **answer)
-    module.exit_json(changed=True, **answer)
+    module = _module.Module(argument_spec=OPTIONS, supports_check_mode=True)
+    answer(module, lambda: ask(module), binary=("stdin",))
 
 
 if __name__ == "__main__":

@@ -16,19 +16,39 @@ author:
 requirements:
   - root
 extends_documentation_fragment:
-  - bulkhead.linux.attributes
   - bulkhead.linux.attributes.info
 options:
   name:
     description: The container. With neither this nor O(pid), all of them.
     type: str
   pid:
-    description: A process id of the machine; the container in which it runs.
+    description: A process id of the machine; the container in which it runs, none where it runs in none. A process that does not exist is an error.
     type: int
   log_bytes:
-    description: How much of the end of the log to return, from all its files.
+    description: How many bytes of the end of the log to return, from all its files, up to 64 MiB.
     type: int
     default: 0
+  filters:
+    description: Which containers to tell of; all that is given must hold.
+    type: dict
+    suboptions:
+      name:
+        description: Names, as patterns with C(*), C(?) and C([...]); one of them must fit.
+        type: list
+        elements: str
+      status:
+        description: What RV(containers[].status) is to be; one of them.
+        type: list
+        elements: str
+        choices: [running, paused, stopped, restarting, absent]
+  subset:
+    description:
+      - What to tell beside the state - V(config), V(processes), V(stats), V(unit), or V(all).
+      - An empty list asks for the state alone, which is the fastest.
+    type: list
+    elements: str
+    choices: [all, config, processes, stats, unit]
+    default: [all]
 seealso:
   - module: bulkhead.linux.container_run
   - module: bulkhead.linux.cgroup_info
@@ -40,6 +60,14 @@ EXAMPLES = r"""
     name: web
     log_bytes: 2000
   register: web
+
+- name: Which of the workers run, and nothing else
+  bulkhead.linux.container_info:
+    filters:
+      name: ["worker-*"]
+      status: [running]
+    subset: []
+  register: workers
 
 - name: All containers of the machine
   bulkhead.linux.container_info:
@@ -77,9 +105,26 @@ containers:
       returned: success
       sample: 4711
     created:
-      description: When it was made; likewise C(started) and C(finished).
+      description: When it was made.
       type: str
       returned: when it exists
+    started:
+      description: When its command was started last.
+      type: str
+      returned: when it was started
+    finished:
+      description: When it ended.
+      type: str
+      returned: when it has ended
+    error:
+      description: Why it could not be started last, as data.
+      type: dict
+      returned: when it could not
+    ociVersion:
+      description: The version of the OCI runtime specification in whose words its state is told.
+      type: str
+      returned: when it exists
+      sample: 1.2.0
     exit:
       description: How it ended - C(code), C(signal) and C(killed_by).
       type: dict
@@ -107,9 +152,11 @@ containers:
       type: str
       returned: when it exists
     config:
-      description: What it was made from, with all defaults, in the words of the options of M(bulkhead.linux.container_run).
+      description:
+        - What it is made from, with all defaults, as options of M(bulkhead.linux.container_run), which can be given to it again.
+        - Of C(env) there are the names alone. Give their values again with what is taken from here.
       type: dict
-      returned: when it exists
+      returned: when it exists, with V(config) in O(subset)
     seccomp:
       description:
         - Which filter of system calls is in force - V(default), V(profile) for one of the container's own, or V(unconfined).
@@ -143,26 +190,43 @@ containers:
       description: The end of its log.
       type: str
       returned: with O(log_bytes)
+container:
+  description: The one container that was asked for, as in RV(containers).
+  returned: when O(name) is used
+  type: dict
 """
 
+import typing as t
+
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulkhead.linux.plugins.module_utils._answer import answer
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import info
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
+
+FILTERS: dict[str, t.Any] = {
+    "name": {"type": "list", "elements": "str"},
+    "status": {"type": "list", "elements": "str", "choices": ["running", "paused", "stopped", "restarting", "absent"]},
+}
+OPTIONS: dict[str, t.Any] = {
+    "name": {"type": "str"},
+    "pid": {"type": "int"},
+    "log_bytes": {"type": "int", "default": 0},
+    "filters": {"type": "dict", "options": FILTERS},
+    "subset": {"type": "list", "elements": "str", "choices": ["all", *info.PARTS], "default": ["all"]},
+}
+
+
+def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The answer to the module's question."""
+    containers = info.look(Paths(), Host.observe(), params)
+    one = {"container": containers[0]} if params["name"] is not None and containers else {}
+    return {"changed": False, "containers": containers, **one}
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={"name": {"type": "str"}, "pid": {"type": "int"}, "log_bytes": {"type": "int", "default": 0}},
-        mutually_exclusive=[("name", "pid")],
-        supports_check_mode=True,
-    )
-    params = module.params
-    try:
-        module.exit_json(changed=False, containers=info.look(Paths(), Host.observe(), params["name"], params["pid"], params["log_bytes"]))
-    except (BulkheadError, OSError) as error:
-        module.fail_json(msg=str(error))
+    module = AnsibleModule(argument_spec=OPTIONS, mutually_exclusive=[("name", "pid")], supports_check_mode=True)
+    answer(module, lambda: look(module.params))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,10 @@ description:
     namespaces, a root file system of its own, limited capabilities and devices, and control groups that limit and count what it uses.
   - No container engine, daemon or image is needed. Where systemd runs the machine, each container is a unit of it. Elsewhere a small monitor process for each
     container keeps its log, records how it ended, and starts it again when asked to.
-  - When anything but O(resources) changes, the container is stopped, removed with its private files, and made anew; the diff says which options differ.
+  - O(resources), O(rdt), O(restart_policy), O(stop_signal), O(stop_timeout), and size and number of the files of O(log) change while the container runs. When
+    anything else changes, the container is stopped, removed with its private files, and made anew; the first line of the diff says so and which options
+    differ, and a warning says when private files are discarded.
+  - The same said in another way is no change, whatever the order of volumes, groups and devices or the unit of a limit.
   - All or nothing. If one container of a call cannot be started, those that the same call started are removed, and those that it replaced are started
     again as they
     were.
@@ -148,10 +151,33 @@ containers:
       returned: success
       sample: 4711
     created:
-      description: When it was made; likewise C(started) and C(finished).
+      description: When it was made.
       type: str
       returned: when it exists
       sample: "2026-11-23T10:25:26.178150Z"
+    started:
+      description: When its command was started last.
+      type: str
+      returned: when it was started
+      sample: "2026-11-23T10:25:26.203377Z"
+    finished:
+      description: When it ended.
+      type: str
+      returned: when it has ended
+      sample: "2026-11-23T10:41:02.990124Z"
+    error:
+      description: Why it could not be started last, as data, like RV(error).
+      type: dict
+      returned: when it could not
+    broken:
+      description: Whether a run or a supervisor was killed and left it behind; the next run of its task puts it right.
+      type: bool
+      returned: when it is
+    bundle:
+      description: The directory of its files.
+      type: str
+      returned: when it exists
+      sample: /var/lib/bulkhead/containers/web
     exit:
       description: How it ended - C(code) (128 and the signal for one), C(signal), and C(killed_by), V(memory) when the kernel killed it at its memory limit.
       type: dict
@@ -172,6 +198,11 @@ containers:
       type: str
       returned: when it exists
       sample: bulkhead/web
+    unit:
+      description: The unit of systemd in whose control group it is.
+      type: str
+      returned: when systemd supervises it
+      sample: bulkhead-web.service
     log:
       description: Its log file.
       type: str
@@ -203,12 +234,36 @@ containers:
       type: dict
       returned: with O(rdt)
       contains:
+        class:
+          description: The name of the class.
+          type: str
+          returned: always
+          sample: web
+        asked:
+          description: What was asked for, by option.
+          type: dict
+          returned: always
+          sample: {mb: 25%}
+        effective:
+          description: What the kernel holds, by resource and domain.
+          type: dict
+          returned: always
+          sample: {mb: {"0": 30, "1": 30}}
         rounded:
           description: The options for which the kernel keeps another value than was asked for, because it rounds.
           type: list
           elements: str
           returned: always
           sample: [mb]
+        overlaps:
+          description: Ways that the class shares with groups that this collection has not made, by group.
+          type: dict
+          returned: always
+          sample: {COS1: ["L3:0=1f"]}
+container:
+  description: The one container that was asked for, as in RV(containers).
+  returned: when O(name) is used
+  type: dict
 asked:
   description: As RV(containers[].asked).
   returned: when O(name) is used
@@ -225,6 +280,12 @@ rounded:
   type: list
   elements: str
   sample: []
+restarted:
+  description: The containers that were stopped for the one that failed, and started again as they were.
+  returned: on failure, when there are such
+  type: list
+  elements: str
+  sample: [web]
 error:
   description: What went wrong, as data; C(problem), C(target), C(value), C(errno), C(kernel), C(hint), C(undo_failures) and C(input) (whether the
     options could not be understood).

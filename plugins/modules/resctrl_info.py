@@ -210,11 +210,28 @@ groups:
       type: list
       elements: dict
       returned: success
+group:
+  description: The one group that was asked for, as in RV(groups).
+  returned: when O(name) is used
+  type: dict
 """
 
+import typing as t
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
+from ansible_collections.bulkhead.linux.plugins.module_utils._answer import answer
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.resctrl import info
+
+
+def look(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The answer to the module's question."""
+    if not 0 <= params["interval"] <= 3600:
+        raise InvalidInput("interval: %s is not a number of seconds up to 3600" % params["interval"])
+    found = info.look(params["name"], params["interval"], params["tasks"])
+    if params["name"] is not None and found["groups"]:
+        found["group"] = found["groups"][0]
+    return {"changed": False, **found}
 
 
 def main() -> None:
@@ -222,15 +239,7 @@ def main() -> None:
         argument_spec={"name": {"type": "str"}, "interval": {"type": "float", "default": 1.0}, "tasks": {"type": "bool", "default": True}},
         supports_check_mode=True,
     )
-    interval = module.params["interval"]
-    if not 0 <= interval <= 3600:
-        module.fail_json(msg="interval: %s is not a number of seconds up to 3600" % interval)
-    try:
-        module.exit_json(changed=False, **info.look(module.params["name"], interval, module.params["tasks"]))
-    except BulkheadError as error:
-        module.fail_json(msg=str(error), error=error.facts())
-    except OSError as error:
-        module.fail_json(msg=str(BulkheadError.from_os("the machine could not be read", error, hint="run as root (become: true)")))
+    answer(module, lambda: look(module.params))
 
 
 if __name__ == "__main__":

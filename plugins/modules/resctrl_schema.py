@@ -172,6 +172,10 @@ groups:
       type: str
       returned: when O(groups[].state=absent)
       sample: 3 tasks go to the default group
+group:
+  description: The one group that was asked for, as in RV(groups).
+  returned: when O(name) is used
+  type: dict
 asked:
   description: As RV(groups[].asked).
   returned: when O(name) is used

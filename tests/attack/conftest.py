@@ -42,7 +42,7 @@ def namespaces():
         if pid.isdigit():
             with contextlib.suppress(OSError):
                 groups_of = Path("/proc/%s/cgroup" % pid).read_text(encoding="utf-8")
-                if ":/bulkhead" in groups_of and ":/%s/" % PARENT not in groups_of:
+                if "/payload" in groups_of and ":/%s/" % PARENT not in groups_of:
                     continue
                 found |= {os.readlink("/proc/%s/ns/%s" % (pid, name)) for name in os.listdir("/proc/%s/ns" % pid)}
     return found

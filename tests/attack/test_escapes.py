@@ -11,11 +11,14 @@ import multiprocessing
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import config
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.mounts import Root
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
+
+from .conftest import groups
 
 USR = ["/usr:/usr:ro"]
 
@@ -255,3 +258,35 @@ def test_read_only_root(node):
 def test_read_only_volume(node, share):
     output = node.output("volume", "touch /x/y; mount -o remount,rw /x; touch /x/z; echo", volumes=["%s:/x:ro" % share])
     assert not list(share.iterdir()), output
+
+
+TOLD = """
+for f in interrupts iomem kpagecgroup kpagecount kpageflags slabinfo vmallocinfo kcore keys timer_list sched_debug; do
+  [ -e /proc/$f ] || continue
+  [ -z "$(head -c 1 /proc/$f 2>/dev/null | tr '\\0' x)" ] || echo "GOT /proc/$f"
+done
+for f in /sys/devices/system/cpu/cpu*/thermal_throttle/*; do [ -e "$f" ] && echo "GOT $f"; done
+echo done
+"""
+
+
+def test_what_the_machine_does_is_not_told(node):
+    """Counters and addresses of the machine are empty, with the capability to read them, too."""
+    assert node.output("told", TOLD) == "done\n"
+    assert node.output("told2", TOLD, capabilities={"add": ["SYSLOG", "SYS_ADMIN"]}) == "done\n"
+
+
+def test_processes_without_end(node):
+    """Where nothing is said, a container cannot take all the processes that the machine can number."""
+    node.serve("bomb")
+    limits = {path.read_text(encoding="utf-8").strip() for top in groups() for path in Path(top).glob("bomb/pids.max")}
+    assert limits == {"2048"}
+
+
+@pytest.mark.parametrize("kind", ["absolute", "relative", "dangling"])
+def test_volume_on_a_link_is_made_inside(node, rootfs, outside, share, kind):
+    """What a link leads to is made for a volume, and made inside the root, wherever the link leads."""
+    (rootfs / "link").symlink_to(targets(outside / "missing")[kind])
+    report = node.run("dest", "grep -c %s /proc/mounts; true" % outside, rootfs=str(rootfs), volumes=[*USR, "%s:/link" % share], tmpfs={"/link/below": ""})
+    assert report["output"] == "2\n"
+    assert (rootfs / str(outside).lstrip("/")).is_dir()

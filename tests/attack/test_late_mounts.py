@@ -35,7 +35,7 @@ def data(tmp_path):
 
 
 def status(node, name):
-    return info.describe(name, node.paths, lifecycle.Lifecycle(node.paths).host)
+    return info.look(node.paths, lifecycle.Lifecycle(node.paths).host, {"name": name})[0]
 
 
 def replay(node, **options):

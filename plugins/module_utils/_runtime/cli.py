@@ -79,10 +79,13 @@ def _print(data: dict[str, Any]) -> None:
     _tell(json.dumps(data, indent=1, sort_keys=False))
 
 
-def _name_failures(failures: list[dict[str, Any]]) -> None:
+def _name_problems(found: dict[str, Any]) -> None:
+    """What failed and what is to be known, on the standard error."""
     import sys
 
-    for failure in failures:
+    for warning in found.get("warnings") or []:
+        sys.stderr.write("bulkhead: %s\n" % warning)
+    for failure in found["failures"]:
         sys.stderr.write("bulkhead: %s%s: %s\n" % (failure["kind"], " " + failure["name"] if failure["name"] else "", failure["problem"]))
 
 
@@ -112,13 +115,10 @@ def _drift(as_json: bool) -> int:
         _print(found)
     else:
         for difference in found["drift"]:
-            before = "nothing" if difference["before"] is None else difference["before"]
-            after = "nothing" if difference["after"] is None else difference["after"]
-            owner = " ".join(word for word in (difference["kind"], difference["name"]) if word)
-            _tell("%s: %s where %s is desired (%s)" % (difference["target"], before, after, owner))
+            _tell(views.line_of(difference))
         if not found["drift"] and not found["failures"]:
             _tell("no drift")
-    _name_failures(found["failures"])
+    _name_problems(found)
     return 2 if found["failures"] else 1 if found["drift"] else 0
 
 
@@ -139,7 +139,7 @@ def _status(as_json: bool) -> int:
         last = found["last_replay"]
         if last:
             _tell("last replay: %s, %s s, %d failed" % (last["time"], last["seconds"], len(last["failures"] or [])))
-    _name_failures(found["failures"])
+    _name_problems(found)
     return 2 if found["failures"] else 1 if found["drift"] else 0
 
 
@@ -155,13 +155,16 @@ def _word(one: dict[str, Any]) -> str:
 
 def _detail(one: dict[str, Any]) -> str:
     """One line about an object: its state, what it is limited to, and what is wrong."""
+    from . import views
+
     if one["problem"]:
         return str(one["problem"])
     actual = one["actual"]
     parts = []
     if "status" in actual:
         parts.append("%s pid %d" % (actual["status"], actual["pid"]) if actual.get("pid") else str(actual["status"]))
-    parts += ["%s=%s" % (option, str(value).replace("\n", ",")) for option, value in (actual.get("effective") or {}).items()]
+    if actual.get("effective"):
+        parts.append(views.limits_of(actual["effective"]))
     if one["changes"]:
         parts.append("(%d differences: bulkhead drift)" % len(one["changes"]))
     if one.get("left_alone"):

@@ -4,8 +4,8 @@
 
 """What must hold after a reboot: /etc/bulkhead/desired.d, one file for each kind of object, written atomically.
 
-A file is JSON with a format version, the kind, and the options of each object by its name, as they were asked for: what
-they come to is worked out on the machine of the day, whose page size or disks may be others.
+A file is JSON with a format version, the kind, and the options of each object by its name, as records.py forms them: what they
+come to is worked out on the machine of the day, whose page size or disks may be others.
 
 What is read here is done by root at the next boot. So a file that somebody else may have written is refused, as is one
 that is not whole; it is never repaired by guessing.
@@ -22,21 +22,23 @@ import json
 import os
 import stat
 
+from . import records
 from .errors import BulkheadError
 from .kernel import flock
 from .plan import ReplaceFile, Step
+from .records import without_none as without_none
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from .records import Records, Rules
+
 _PREFIX = os.environ.get("BULKHEAD_PREFIX", "").rstrip("/")
 DIRECTORY = os.environ.get("BULKHEAD_DESIRED", _PREFIX + "/etc/bulkhead/desired.d")
 RUN = _PREFIX + "/run/bulkhead"
 FORMAT = 1
-# What an option of the moment asks for is not state that should come back.
-NOT_KEPT = ("force", "processes", "tasks", "wait")
 _LARGEST = 64 << 20
 # Others hold the lock for the time of one fsync(2), or of one replay.
 _PATIENCE = 120.0
@@ -57,10 +59,15 @@ def kinds() -> list[str]:
     return sorted(name[: -len(".json")] for name in names if name.endswith(".json") and not name.startswith("."))
 
 
-def read(kind: str) -> dict[str, dict[str, Any]]:
-    """{name: options} of one kind. Raises BulkheadError where the file is not what this collection writes, or may be another's."""
+def read(kind: str) -> Records:
+    """{name: options} of one kind, as they stand in the file. Raises BulkheadError where it is not ours, or may be another's."""
     text = _text(kind)
     return _objects(kind, text) if text is not None else {}
+
+
+def kept(rules: Rules) -> Records:
+    """{name: options} of one kind, in their one form."""
+    return records.in_one_form(rules, read(rules.kind))
 
 
 # Whom to trust
@@ -141,9 +148,12 @@ class Keep(Step):
 
     change: from what is kept of the kind to what is to be kept; it touches this run's objects and no others. It is applied
     to what the file holds when the step is done, which may be more than was there when it was planned.
+    before, after: of the objects that change alone, as they may be shown.
     """
 
-    def __init__(self, kind: str, change: Callable[[dict[str, dict[str, Any]]], dict[str, dict[str, Any]]], before: str | None, after: str | None) -> None:
+    bookkeeping = True
+
+    def __init__(self, kind: str, change: Callable[[Records], Records], before: str | None, after: str | None) -> None:
         self.kind = kind
         self.change = change
         self.target = path_of(kind)
@@ -179,6 +189,14 @@ class Keep(Step):
                     objects.pop(name, None)
             ReplaceFile(self.target, now, _format(self.kind, objects)).do()
 
+    def explain(self, error: OSError) -> BulkheadError:
+        return BulkheadError.from_os(
+            "the desired state could not be kept in %s" % self.target,
+            error,
+            target=self.target,
+            hint="with persist: false nothing is kept, and nothing comes back after a boot",
+        )
+
 
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
@@ -209,74 +227,24 @@ def replaying() -> Iterator[None]:
         yield
 
 
-def steps(
-    kind: str,
-    key: str,
-    items: list[dict[str, Any]],
-    fresh: set[str],
-    kept: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any] | None] | None = None,
-) -> list[Step]:
+def steps(rules: Rules, items: list[dict[str, Any]], fresh: set[str], persist: bool | None = True) -> list[Step]:
     """The steps that keep these objects for the next boot, and forget those that are to be absent; none when kept already.
 
     fresh: objects that are made anew, so that what was kept of an earlier one of the same name is gone.
-    kept: from what is kept of an object, and the options it is asked for with now, to what is to be kept; None for nothing.
+    A file that an earlier version wrote is brought into its one form by the first call that changes something in it.
     """
 
-    def change(objects: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        objects, gone = dict(objects), set()
-        for item in items:
-            name = str(item[key])
-            if item.get("state") == "absent":
-                gone.add(name)
-                continue
-            held = {} if name in fresh else objects.get(name, {})
-            given = {option: value for option, value in item.items() if option != key}
-            options = kept(held, given) if kept else merge(held, given_of(given))
-            if options is None:
-                objects.pop(name, None)
-            else:
-                objects[name] = options
-        if gone:  # with what lies below them
-            objects = {name: options for name, options in objects.items() if not any(above in gone for above in _with_ancestors(name))}
-        return objects
+    def change(objects: Records) -> Records:
+        return records.changed(rules, records.in_one_form(rules, objects), items, fresh, persist)
 
-    before = _text(kind)
-    after = _format(kind, change(_objects(kind, before) if before is not None else {}))
-    return [] if after == before else [Keep(kind, change, before, after)]
+    before = read(rules.kind)
+    held, wanted = records.in_one_form(rules, before), change(before)
+    return [] if wanted == held else [Keep(rules.kind, change, *records.shown(held, wanted))]
 
 
-def _with_ancestors(name: str) -> list[str]:
-    parts = name.split("/")
-    return ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
-
-
-def _format(kind: str, objects: dict[str, dict[str, Any]]) -> str | None:
+def _format(kind: str, objects: Records) -> str | None:
     """JSON with a line for each object, for people who read it and for tools that compare lines; None when there are none."""
     if not objects:
         return None
-    encode = json.JSONEncoder(sort_keys=True).encode
-    lines = ",\n".join("  %s: %s" % (encode(name), encode(objects[name])) for name in sorted(objects))
+    lines = ",\n".join("  " + records.line(name, objects[name]) for name in sorted(objects))
     return '{"format": %d, "kind": "%s", "objects": {\n%s\n}}\n' % (FORMAT, kind, lines)
-
-
-def given_of(options: dict[str, Any], not_kept: tuple[str, ...] = NOT_KEPT) -> dict[str, Any]:
-    """Of the options of a call those that were given and are state."""
-    return {option: value for option, value in without_none(options).items() if option not in not_kept}
-
-
-def without_none(value: Any) -> Any:
-    """The options that were given: the same without those that are None."""
-    if isinstance(value, dict):
-        return {name: without_none(inner) for name, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [without_none(inner) for inner in value]
-    return value
-
-
-def merge(held: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """What was kept, with what is given now laid over it: an option that is not given stays, as it does in the kernel."""
-    merged = dict(held)
-    for name, value in given.items():
-        inner = merged.get(name)
-        merged[name] = merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return merged

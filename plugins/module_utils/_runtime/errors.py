@@ -75,5 +75,42 @@ class BulkheadError(Exception):
         }
 
 
+def without_root(error: BulkheadError | OSError) -> BulkheadError | None:
+    """The one sentence for whoever has forgotten to become root; None where that is not what is wrong."""
+    if os.geteuid() == 0 or error.errno not in (_errno.EACCES, _errno.EPERM):
+        return None
+    target = error.target if isinstance(error, BulkheadError) else str(error.filename or "")
+    return needs_root(target, error.errno)
+
+
+def needs_root(target: str = "", errno: int = 0) -> BulkheadError:
+    """The same where it is known before the kernel is asked."""
+    problem = "this needs root, and it ran as user %d" % os.geteuid()
+    return BulkheadError(problem, target=target, errno=errno, hint="add become: true to the task or to the play")
+
+
+def check_text(value: str, what: str) -> None:
+    """Refuse what no system call and no file of ours can hold. The text itself is not shown: it may be secret."""
+    if "\0" in value:
+        raise InvalidInput("%s holds a zero byte" % what)
+    try:
+        value.encode()
+    except UnicodeError:
+        raise InvalidInput("%s holds a character that is no text in UTF-8" % what) from None
+
+
+def check_texts(value: object, what: str = "") -> None:
+    """The same for every text in a value, of whatever shape."""
+    if isinstance(value, str):
+        check_text(value, what)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            check_text(str(name), "a name in %s" % (what or "the options"))
+            check_texts(inner, "%s.%s" % (what, name) if what else str(name))
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value, 1):
+            check_texts(inner, "%s, number %d" % (what, number))
+
+
 class InvalidInput(BulkheadError):
     """What was asked cannot be right on any account; nothing was written."""

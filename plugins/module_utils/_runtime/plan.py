@@ -12,6 +12,7 @@ and the error says which step failed. Nothing else writes to the kernel.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from .errors import BulkheadError
@@ -21,6 +22,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
+
+
+_HINTS = {
+    errno.EROFS: "the file system is read-only: mount it writable",
+    errno.EACCES: "run as root (become: true)",
+    errno.EPERM: "run as root (become: true); as root, see whether the file or its directory is immutable (lsattr)",
+    errno.ENOSPC: "the file system is full",
+}
 
 
 class Step:
@@ -33,6 +42,8 @@ class Step:
     target = ""
     before: str | None = None
     after: str | None = None
+    # Whether it only keeps books, so that nothing of the machine is other than desired while it is not done.
+    bookkeeping = False
 
     def do(self) -> None:
         """Make the change; a step that raises must have changed nothing."""
@@ -47,6 +58,10 @@ class Step:
         return BulkheadError.from_os(
             "%s could not be changed from %r to %r" % (self.target, self.before, self.after), error, target=self.target, value=self.after
         )
+
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        """What of the machine is not as desired while the step is not done: (what, as it is, as it should be), in the kernel's terms."""
+        return [] if self.bookkeeping else [(self.target, self.before, self.after)]
 
     def facts(self) -> dict[str, Any]:
         """The step as data, as modules return it in C(writes)."""
@@ -105,10 +120,11 @@ class ReplaceFile(Step):
     The new content is written to a hidden neighbour, brought to the disk and renamed over the old one.
     """
 
-    def __init__(self, path: str, before: str | None, after: str | None, mode: int = 0o600) -> None:
+    def __init__(self, path: str, before: str | None, after: str | None, mode: int = 0o600, shown: tuple[str | None, str | None] | None = None) -> None:
+        """shown: what may be read of the content before and after, where that is not all of it."""
         self.target = path
-        self.before = before
-        self.after = after
+        self.content = before, after
+        self.before, self.after = shown or self.content
         self.mode = mode
 
     def _put(self, content: str | None) -> None:
@@ -140,10 +156,18 @@ class ReplaceFile(Step):
                 os.close(fd)
 
     def do(self) -> None:
-        self._put(self.after)
+        self._put(self.content[1])
 
     def undo(self) -> None:
-        self._put(self.before)
+        self._put(self.content[0])
+
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        before, after = self.content
+        return [] if self.bookkeeping else [(self.target, None if before is None else "another text", None if after is None else "its own text")]
+
+    def explain(self, error: OSError) -> BulkheadError:
+        what = "%s could not be %s" % (self.target, "removed" if self.content[1] is None else "written")
+        return BulkheadError.from_os(what, error, target=self.target, hint=_HINTS.get(error.errno or 0, ""))
 
 
 class MakeLink(Step):
@@ -184,6 +208,7 @@ class Plan:
 
     fresh: the names of objects that are not there yet, of which nothing that was known earlier holds.
     needs_core: whether doing it starts something that outlives this process, and so needs the core on the node.
+    lost: {object: what of it this machine cannot have any more}, of objects that are brought back as far as they can be.
     """
 
     def __init__(self) -> None:
@@ -191,6 +216,7 @@ class Plan:
         self.warnings: list[str] = []
         self.fresh: set[str] = set()
         self.needs_core = False
+        self.lost: dict[str, list[str]] = {}
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps)

@@ -78,16 +78,20 @@ class Outcome:
         self.objects = len(kept.options)
         self.left = kept.left
         self.failures = kept.failures
+        self.warnings = kept.warnings
         self.writes = writes
 
     def facts(self) -> dict[str, Any]:
-        return {"objects": self.objects, "changes": len(self.writes), "failed": len(self.failures), "left_alone": self.left, "writes": self.writes}
+        counts = {"objects": self.objects, "changes": len(self.writes), "failed": len(self.failures)}
+        return {**counts, "left_alone": self.left, "warnings": self.warnings, "writes": self.writes}
 
     def tell(self, say: Callable[[str, bool], None]) -> None:
         for failure in self.failures:
             say(str(failure), True)
         for name, why in self.left.items():
             say("%s %s: left alone: %s" % (self.kind, name, why), False)
+        for warning in self.warnings:
+            say("%s: %s" % (self.kind, warning), False)
         say("%s: %d kept, %d changes made, %d failed" % (self.kind, self.objects, len(self.writes), len(self.failures)), False)
 
 
@@ -98,7 +102,7 @@ def _bring_back(kind: str) -> Outcome:
         if kept.subject is not None:
             names = [name for name in kept.objects if name not in kept.left]
             try:
-                writes = _converge(kept.subject, [kept.objects[name] for name in names])
+                writes = _converge(kept, kept.subject, [kept.objects[name] for name in names])
             except Exception as error:
                 if len(names) == 1:
                     kept.fail(names[0], error)
@@ -116,7 +120,7 @@ def _one_by_one(kept: survey.Kept, names: list[str]) -> list[dict[str, Any]]:
     try:
         for name in names:
             try:
-                writes += _converge(subject, [kept.parse(subject, name)])
+                writes += _converge(kept, subject, [kept.parse(subject, name)])
             except Exception as error:
                 kept.fail(name, error)
     finally:
@@ -124,9 +128,9 @@ def _one_by_one(kept: survey.Kept, names: list[str]) -> list[dict[str, Any]]:
     return writes
 
 
-def _converge(subject: Subject, objects: list[Any]) -> list[dict[str, Any]]:
+def _converge(kept: survey.Kept, subject: Subject, objects: list[Any]) -> list[dict[str, Any]]:
     """Observe, plan, apply and look again, as a module does; returns what was written."""
-    plan = subject.plan(objects)
+    plan = kept.heed(subject.plan(objects))
     if not plan.steps:
         return []
     subject.apply(plan)

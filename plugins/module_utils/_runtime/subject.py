@@ -10,35 +10,36 @@ nothing: all of them read options, observe and plan through it.
 
 from __future__ import annotations
 
-from . import desired
 from .plan import Plan
 from .plan import apply as apply_plan
+from .records import Rules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
-class Subject:
+class Subject(Rules):
     """A kind of object; each room has a subclass, which lives as long as one call.
 
-    kind: the module's name, under which desired state is kept; plural: its bulk option; key: the option that names an object.
-    common: the options that, given beside the bulk option, hold for each object that does not have its own.
-    persists: whether there is anything to keep for the next boot; not_kept: options that are not state, but of the moment.
+    kind, key and not_kept are those of the rules by which its objects are kept. plural: its bulk option; singular: the key under
+    which the result of one object stands.
+    persists: whether there is anything to keep for the next boot.
+    needs_root: whether nothing of it can be done, or foreseen, without root.
     persist_default: what the option `persist` is when it is not given; None where it depends on the object.
     persist: whether what this call makes is to outlast the boot, for rooms whose objects are kept by somebody else (systemd).
     """
 
-    kind = ""
     plural = ""
-    key = "name"
-    common: tuple[str, ...] = ()
+    singular = ""
     persists = True
+    needs_root = False
     persist_default: bool | None = True
-    not_kept = desired.NOT_KEPT
     persist: bool | None = True
     # Whether what is kept is being brought back: what is not there yet at that time is no mistake of anybody's.
     replaying = False
+    # Whether this is check mode: what is not there yet may be made by an earlier task of the same play.
+    checking = False
 
     def parse(self, options: dict[str, Any]) -> Any:
         """One desired object from its options. Raises InvalidInput; reads the machine at most, writes nothing."""
@@ -63,13 +64,6 @@ class Subject:
         raise NotImplementedError
 
     # What lasts
-
-    def kept(self, held: dict[str, Any], options: dict[str, Any], persist: bool | None) -> dict[str, Any] | None:
-        """What to keep of an object for the next boot when it is asked for with these options; None for nothing.
-
-        held: what is kept of it so far. persist: the option, None when it was not given and has no default.
-        """
-        return desired.merge(held, desired.given_of(options, self.not_kept))
 
     def left_alone(self, wanted: Any) -> str:
         """Why a replay leaves an object that is not as it was asked for; empty when it does not.

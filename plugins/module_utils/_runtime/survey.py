@@ -45,6 +45,7 @@ class Kept:
 
     options: {name: options} as they are kept; objects: {name: desired object} of those that can be read on this machine.
     left: {name: why} of those that are not as desired and stay so, see Subject.left_alone().
+    warnings: what plans had to say.
     """
 
     def __init__(self, kind: str) -> None:
@@ -53,20 +54,24 @@ class Kept:
         self.objects: dict[str, Any] = {}
         self.left: dict[str, str] = {}
         self.failures: list[Failure] = []
+        self.warnings: list[str] = []
         self.subject: Subject | None = None
         if kind not in kinds.KINDS:
             hint = "it was kept by a newer one, or is not a file of ours"
             self.fail("", BulkheadError("this version of the core knows no such kind", target=desired.path_of(kind), hint=hint))
             return
-        try:
-            self.options = desired.read(kind)
-        except Exception as error:
-            self.fail("", error)
+        lacking: Exception | None = None
         try:
             self.subject = self.make_subject()
         except Exception as error:
-            if self.options:  # a machine without what a kind needs is no failure where nothing of that kind is kept
-                self.fail("", error)
+            lacking = error
+        try:
+            self.options = desired.kept(self.subject) if self.subject else desired.read(kind)
+        except Exception as error:
+            self.fail("", error)
+        if lacking is not None and self.options:  # a machine without what a kind needs fails only where something of that kind is kept
+            self.fail("", lacking)
+        if self.subject is None:
             return
         for name in sorted(self.options):
             try:
@@ -91,6 +96,16 @@ class Kept:
     def fail(self, name: str, error: Exception) -> None:
         self.failures.append(Failure(self.kind, name, error))
 
+    def heed(self, plan: Plan) -> Plan:
+        """Take from a plan what is to be told: its warnings, and what of an object this machine cannot have any more."""
+        self.warnings += [warning for warning in plan.warnings if warning not in self.warnings]
+        told = {(failure.name, failure.problem) for failure in self.failures}
+        for name, losses in plan.lost.items():
+            problem = "only a part of it could be brought back: %s" % "; ".join(losses)
+            if losses and (name, problem) not in told:
+                self.fail(name, BulkheadError(problem))
+        return plan
+
     def close(self) -> None:
         if self.subject is not None:
             self.subject.finish()
@@ -105,7 +120,7 @@ class Kept:
             return {}, None
         whole: Plan | None = None
         try:
-            whole = subject.plan(list(wanted.values()))
+            whole = self.heed(subject.plan(list(wanted.values())))
             if not whole.steps:
                 return {}, whole
         except Exception:

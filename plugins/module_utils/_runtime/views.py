@@ -9,7 +9,7 @@ Drift is the plan that a replay would do, in the words of the kernel. Nothing is
 
 from __future__ import annotations
 
-from . import survey
+from . import hidden, survey
 from .replay import last_report
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def status() -> dict[str, Any]:
     """Every object of every kind: what is desired, what there is, and whether it is in effect."""
     there, failures = survey.kept_kinds()
-    found: dict[str, Any] = {"kinds": {}, "failures": [], "last_replay": None, "drift": 0}
+    found: dict[str, Any] = {"kinds": {}, "failures": [], "warnings": [], "last_replay": None, "drift": 0}
     for kind in dict.fromkeys([*survey.all_kinds(), *there]):
         kept = survey.Kept(kind)
         try:
@@ -32,6 +32,7 @@ def status() -> dict[str, Any]:
         if objects or kept.failures:
             found["kinds"][kind] = objects
         found["drift"] += sum(1 for one in objects if one["in_effect"] is False and not one["problem"])
+        found["warnings"] += ["%s: %s" % (kind, warning) for warning in kept.warnings]
         failures += kept.failures
     last = last_report()
     if last is not None:
@@ -49,9 +50,9 @@ def _objects(kept: survey.Kept) -> list[dict[str, Any]]:
     for name in sorted(kept.options):
         problem = problems.get(name) or (problems.get("", "") if name not in kept.objects else "")
         left = kept.left.get(name, "")
-        changes = missing[name].writes() if name in missing else []
+        changes = [step.facts() for step in missing[name].steps if step.differences()] if name in missing else []
         one: dict[str, Any] = {"name": name, "kept": True, "in_effect": None if left else not changes and not problem, "left_alone": left, "problem": problem}
-        one.update(desired=kept.options[name], actual=actual.get(name, {}), changes=changes)
+        one.update(desired=hidden.hide(kept.options[name]), actual=actual.get(name, {}), changes=changes)
         if changes:  # what is reported of limits that are not there is what they would be
             one["actual"] = {key: value for key, value in one["actual"].items() if key not in ("effective", "rounded")}
         objects.append(one)
@@ -81,6 +82,7 @@ def drift() -> dict[str, Any]:
     """Every difference between what is desired and what there is, in the order in which it would be mended."""
     there, failures = survey.kept_kinds()
     differences: list[dict[str, Any]] = []
+    warnings: list[str] = []
     for kind in there:
         kept = survey.Kept(kind)
         try:
@@ -88,8 +90,10 @@ def drift() -> dict[str, Any]:
         finally:
             kept.close()
         differences += _differences(kind, alone, whole)
+        warnings += ["%s: %s" % (kind, warning) for warning in kept.warnings]
         failures += kept.failures
-    return {"drift": differences, "failures": [failure.facts() for failure in failures]}
+    found = {"drift": differences, "failures": [failure.facts() for failure in failures]}
+    return {**found, "warnings": warnings} if warnings else found
 
 
 def _differences(kind: str, alone: dict[str, Plan], whole: Plan | None) -> list[dict[str, Any]]:
@@ -107,4 +111,39 @@ def _differences(kind: str, alone: dict[str, Plan], whole: Plan | None) -> list[
                 if (step.target, step.after) not in seen:
                     seen.add((step.target, step.after))
                     steps.append(step)
-    return [{"kind": kind, "name": owner.get(step.target, ""), **step.facts()} for step in steps]
+    return [
+        {"kind": kind, "name": owner.get(step.target, ""), "target": target, "before": before, "after": after}
+        for step in steps
+        for target, before, after in step.differences()
+    ]
+
+
+# For people
+
+
+def line_of(difference: dict[str, Any]) -> str:
+    """One difference as one line."""
+    owner = " ".join(word for word in (difference["kind"], difference["name"]) if word)
+    return "%s: %s where %s is desired (%s)" % (difference["target"], _words(difference["before"]), _words(difference["after"]), owner)
+
+
+_LONGEST = 200
+
+
+def _words(value: str | None) -> str:
+    """A value on one line, cut where it is long."""
+    if value is None:
+        return "nothing"
+    text = "; ".join(part.strip() for part in value.splitlines()) or "empty"
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def limits_of(effective: dict[str, Any]) -> str:
+    """What an object is limited to, on one line; of an option with a value for each domain, as the kernel writes them."""
+    parts = []
+    for option, value in effective.items():
+        if isinstance(value, dict):
+            parts.append("%s:%s" % (option, ";".join("%s=%s" % entry for entry in value.items())))
+        else:
+            parts.append("%s=%s" % (option, ",".join(str(value).splitlines())))
+    return " ".join(parts)

@@ -36,7 +36,7 @@ def converge(kind: str, items: list[dict[str, object]]) -> None:
     subject = kinds.KINDS[kind]()()
     objects = [subject.parse(item) for item in items]
     made = subject.plan(objects)
-    kept = desired.steps(kind, subject.key, items, made.fresh, lambda held, given: subject.kept(held, given, subject.persist_default))
+    kept = desired.steps(subject, items, made.fresh, subject.persist_default)
     made.steps = [*pack.steps(), *made.steps, *kept]
     subject.apply(made)
     subject.wait(objects)
@@ -54,7 +54,7 @@ def forever() -> None:
     while True:
         turn += 1
         items = [{"name": "bh-cut/%d" % number, "manager": "cgroupfs", "pids": {"max": turn}} for number in range(60)]
-        for step in desired.steps("cgroup_group", "name", items, set()):
+        for step in desired.steps(kinds.KINDS["cgroup_group"]()(), items, set()):
             step.do()
         pack._replace(pack.PATH + ".cut", core)
         if turn == 1:

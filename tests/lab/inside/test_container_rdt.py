@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from typing import Any
 
 import pytest
@@ -99,6 +102,24 @@ def test_another_class_makes_the_container_anew_and_takes_the_old_one_away() -> 
     run(SLEEP)
     assert (ROOT / "gold").exists()
     assert tasks("gold") == []
+
+
+def test_what_is_counted_for_a_container_alone_goes_with_it_however_it_ended() -> None:
+    names = ["bh-rdt", "bh-other", "bh-ended"]
+    shared = {"class": "gold", "l3": 3, "monitor": True}
+    _writes, reports = run(*({**SLEEP, "name": name, "command": ["sleep", "1" if name == "bh-ended" else "1000"], "rdt": shared} for name in names))
+    counted = ROOT / "gold/mon_groups"
+    assert sorted(path.name for path in counted.iterdir()) == sorted(names)
+    os.kill(reports[1]["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while any(os.path.exists("/proc/%d" % report["pid"]) for report in reports[1:]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    # Another that is not counted takes the place of the first; what is stopped is counted again when it is started.
+    run({**SLEEP, "rdt": {"class": "gold"}})
+    assert sorted(path.name for path in counted.iterdir()) == ["bh-ended", "bh-other"]
+    run(*({"name": name, "state": "absent"} for name in names))
+    assert list(counted.iterdir()) == []
+    assert (ROOT / "gold").exists()
 
 
 def test_a_class_that_cannot_be_had_leaves_nothing_behind() -> None:

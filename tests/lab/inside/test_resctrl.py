@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired, replay, views
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import plan as plans
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.resctrl import facts, info, mounting, schemata
@@ -353,6 +354,72 @@ def test_a_control_group_with_those_below_it(clean: str) -> None:
             second.kill()
     (base / "below").rmdir()
     base.rmdir()
+
+
+# What was asked last, after a boot
+
+
+def keep(*items: dict[str, Any]) -> list[dict[str, Any]]:
+    """Converge and keep it, as a module does."""
+    with a_subject() as subject:
+        objects = [subject.parse(item) for item in items]
+        first = subject.plan(objects)
+        first.steps += desired.steps(subject, list(items), first.fresh)
+        subject.apply(first)
+        again = subject.plan(objects)
+        assert [step.facts() for step in again.steps] == []
+        return subject.report(objects, again)
+
+
+def later(mounted: str) -> list[list[dict[str, Any]]]:
+    """Requests for one class, one after another, of which the later ones say the same thing in another way."""
+    first, second, line = (half(mounted), "4000MBps" if mounted == "mba_MBps" else "50%" if IS_INTEL else "32GBps", 1500 if mounted == "mba_MBps" else 20)
+    found = [
+        [{"mb": first}, {"schemata": ["MB:0=%d;1=%d" % (line, line)]}],
+        [{"mb": second, "l3": 4}, {"mb": {"1": first}, "l3": {"1": 2}}],
+        [{"mb": {"0": first}}, {"mb": {"all": second}}],
+        [{"l3": 3, "cpus": "2-3", "monitor_groups": [{"name": "m", "cpus": "2"}]}, {"monitor_groups": [{"name": "n", "cpus": "3"}]}, {"cpus": "3"}],
+        [{"l3": 2, "mode": "exclusive"}, {"l3": 3}, {"mode": "shareable"}],
+    ]
+    if mounted == "cdp":
+        found += [[{"l3": 4}, {"l3code": 2, "l3data": 3}], [{"l3": 4}, {"l3code": {"1": 2}}], [{"l3code": 2, "l3data": 3}, {"l3": "30%"}]]
+    return found
+
+
+def test_a_boot_brings_back_what_was_asked_last(clean: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "etc").mkdir()
+    monkeypatch.setattr(desired, "DIRECTORY", str(tmp_path / "etc/desired.d"))
+    monkeypatch.setattr(desired, "RUN", str(tmp_path / "run"))
+    for requests in later(clean):
+        for request in requests:
+            keep({"name": "a", **request})
+        assert views.drift() == {"drift": [], "failures": []}, requests
+        before = everything()
+        mount(clean)
+        said: list[str] = []
+        report = replay.replay(lambda text, _failed, said=said: said.append(text))
+        assert report["failures"] == [], said
+        assert everything() == before, (requests, desired.read("resctrl_schema"))
+        assert replay.replay(lambda _text, _failed: None)["kinds"]["resctrl_schema"]["changes"] == 0
+        keep({"name": "a", "state": "absent"})
+    keep({"name": "a", "cpus": "2-3"})
+    keep({"name": "b", "cpus": "3"})
+    before = everything()
+    mount(clean)
+    assert replay.replay(lambda _text, _failed: None)["failures"] == []
+    assert everything() == before
+    keep({"name": "a", "state": "absent"}, {"name": "b", "state": "absent"})
+
+
+def test_where_the_tasks_of_a_removed_class_go_is_told(clean: str) -> None:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        try:
+            run({"name": "a", "tasks": [process.pid]})
+            (report,) = run({"name": "a", "state": "absent"})
+            assert report["tasks_go"] == "1 tasks go to the default group"
+            assert run({"name": "a", "state": "absent"})[0]["tasks_go"] == ""
+        finally:
+            process.kill()
 
 
 def test_a_domain_that_went_and_returned_is_healed(clean: str) -> None:

@@ -52,7 +52,7 @@ def call(*containers: dict[str, Any], persist: bool | None = None, check: bool =
 
 
 def look(name: str, log: int = 0) -> dict[str, Any]:
-    return info.look(PATHS, HOST, name=name, log_size=log)[0]
+    return info.look(PATHS, HOST, {"name": name, "log_bytes": log})[0]
 
 
 def groups_of(pid: int | str) -> set[str]:

@@ -305,7 +305,9 @@ def _parse_keyed(group: Group, options: dict[str, Any], host: Host) -> None:
         _check_zero(group, setting)
         group.settings.append(setting)
     for device, limits in (options.get("rdma") or {}).items():
-        for resource, asked in (limits or {}).items():
+        if not isinstance(limits, dict):
+            raise InvalidInput("rdma %s: %r limits nothing" % (device, limits), hint="give hca_handle, hca_object or both")
+        for resource, asked in limits.items():
             option = "rdma %s %s" % (device, resource)
             _check_word(device, "rdma", "a device")
             if resource not in ("hca_handle", "hca_object"):

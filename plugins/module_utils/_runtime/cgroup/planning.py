@@ -174,7 +174,8 @@ class _Planner:
         """Make the group in its hierarchies and set what is set."""
         files = {setting.hierarchy: setting.file.name for setting in group.settings}
         new = [hierarchy for hierarchy in group.hierarchies if not self._is_there(hierarchy, group.name, files.get(hierarchy, ""))]
-        if len(new) == len(group.hierarchies):
+        # Where it is in another hierarchy already, it is the group of an earlier call, which gets something more.
+        if len(new) == len(group.hierarchies) and not any(self._is_there(hierarchy, group.name) for hierarchy in self.host.hierarchies):
             self.fresh.add(group.title)
         for hierarchy in group.hierarchies:
             if group.brought_back and hierarchy.version == 1 and "cpuset" in hierarchy.controllers:

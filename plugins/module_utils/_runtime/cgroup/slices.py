@@ -103,3 +103,22 @@ def place_of(name: str) -> Place:
                 raise InvalidInput("the root slice is not managed")
             return Place(unit, "/".join(parts[index + 1 :]), "/".join(parts[:index]))
     raise InvalidInput("group %s names no unit" % name)
+
+
+def plain_name(name: str) -> str:
+    """The one name of what a name means: of a slice the plain path, of another unit its own name, wherever it was said to be."""
+    try:
+        place = place_of(name)
+        parts = [_unescaped(part) for part in place.unit[: -len(".slice")].split("-")]
+        if not place.below and place.section == "Slice" and all(parts) and place_of("/".join(parts)).unit == place.unit:
+            return "/".join(parts)
+    except (InvalidInput, ValueError):
+        return name
+    return place.unit + ("/" + place.below if place.below else "")
+
+
+def _unescaped(component: str) -> str:
+    """unit_name_unescape(), src/basic/unit-name.c. Raises ValueError where it is not what _escaped() makes of anything."""
+    parts = component.split("\\x")
+    found = parts[0].encode() + b"".join(bytes.fromhex(part[:2]) + part[2:].encode() for part in parts[1:])
+    return found.decode()

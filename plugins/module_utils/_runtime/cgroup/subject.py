@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+from ..errors import InvalidInput
 from ..subject import Subject
+from . import canonical, slices
 from .group import Group, parse_group
 from .host import Host
 from .managers import plan
@@ -23,7 +25,7 @@ class Groups(Subject):
 
     kind = "cgroup_group"
     plural = "groups"
-    common = ("manager",)
+    singular = "group"
 
     def __init__(self) -> None:
         self.host = Host.observe()
@@ -35,6 +37,27 @@ class Groups(Subject):
 
     def plan(self, objects: list[Group]) -> GroupPlan:
         return plan(self.host, objects, self.persist is not False)
+
+    def kept_name(self, name: str, options: dict[str, Any]) -> str:
+        return slices.plain_name(name) if self.host.systemd and options.get("manager") != "cgroupfs" else name
+
+    def canonical(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Each kernel object once. Where two options of a record mean one, as an earlier version kept them, the kernel's own file counts."""
+        files = options.get("files")
+        return canonical.merge({**options, "files": None}, {"files": files}, self.host) if files else options
+
+    def laid_over(self, held: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        merged = canonical.merge(held, given, self.host)
+        return held if self._same(held, merged) else merged
+
+    def _same(self, held: dict[str, Any], merged: dict[str, Any]) -> bool:
+        """Whether the two differ in their spelling at most."""
+        if held == merged or any(held.get(name) != merged.get(name) for name in ("state", "manager", "overcommit")):
+            return held == merged
+        try:
+            return canonical.same(held, merged, self.host)
+        except InvalidInput:
+            return False  # something of it is not on this machine now
 
     def report(self, objects: list[Group], last: GroupPlan) -> list[dict[str, Any]]:
         return report(last, objects)

@@ -85,6 +85,7 @@ class Reload(Step):
     target = "systemd"
     before: str | None = None
     after = "daemon-reload"
+    bookkeeping = True
 
     def do(self) -> None:
         systemd.reload()

@@ -65,6 +65,11 @@ def _links() -> list[tuple[str, str]]:
     return [(name, os.readlink("/" + name)) for name in _VIEWS if os.path.islink("/" + name)]
 
 
+def skeleton() -> dict[str, str | None]:
+    """What is there beside the views and /etc: directories (None) and links, by path and where these lead."""
+    return {**{name: None for name, _mode in _PRIVATE}, **dict(_links())}
+
+
 def _readable(source: int, below: str = "") -> Iterator[tuple[str, os.stat_result, int]]:
     """(path, status, directory descriptor) of everything in a directory that others may read, directories before their content."""
     with os.scandir(source) as entries:

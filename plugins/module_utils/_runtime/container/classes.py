@@ -16,12 +16,12 @@ import os
 from ..errors import BulkheadError, InvalidInput
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from ..resctrl import mounting
+from ..resctrl import mounting, records
 from ..resctrl.group import Group, Monitor, check_name
 from ..resctrl.planning import GroupPlan
 from ..resctrl.report import report as report_classes
 from ..resctrl.subject import Schemata
-from . import groups
+from . import groups, payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,31 @@ def parse(options: dict[str, Any] | None, name: str) -> tuple[dict[str, Any] | N
     if asked is None and not given:
         raise InvalidInput("rdt asks for nothing", hint="give the class to join, or what a class of its own shall have")
     return {"class": called, "own": asked is None, "monitor": bool(options.get("monitor"))}, given
+
+
+def canonical(options: dict[str, Any]) -> dict[str, Any]:
+    """The option rdt in its one form, in which two spellings of the same are equal. Raises InvalidInput."""
+    return records.canonical(options)
+
+
+def laid_over(held: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """The option rdt as it was given, with what is given now over it."""
+    return records.laid_over(records.canonical(held), records.canonical(given))
+
+
+def lay_over(config: dict[str, Any], shares: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(configuration, what the class has) of a container of which only the option rdt was given, and its name. Raises InvalidInput.
+
+    It stays in the class in which it is unless another is named, and what is not given of a class stays.
+    """
+    held = config.get("rdt")
+    asked = {**given, "class": held["class"]} if held and given.get("class") is None else given
+    settings, more = parse(asked, config["name"])
+    if held and settings:
+        settings["own"] = held["own"] if settings["class"] == held["class"] else settings["own"]
+        settings["monitor"] = held["monitor"] or settings["monitor"]
+        shares = shares if settings["class"] == held["class"] else {}
+    return {**config, "rdt": settings}, laid_over(shares, more)
 
 
 def from_oci(rdt: dict[str, Any]) -> dict[str, Any]:
@@ -66,8 +91,7 @@ def files(settings: dict[str, Any] | None, name: str) -> list[str]:
     """The files to which a process writes itself to be where the container is."""
     if not settings:
         return []
-    mounted = mounting.find()
-    base = "%s/%s" % (mounted.path if mounted else mounting.PLACE, settings["class"])
+    base = "%s/%s" % (_place(), settings["class"])
     return [base + "/tasks", *(["%s/mon_groups/%s/tasks" % (base, name)] if settings["monitor"] else [])]
 
 
@@ -80,6 +104,7 @@ def make_again(config: dict[str, Any], resources: dict[str, Any]) -> None:
     if not settings or all(os.path.exists(path) for path in files(settings, config["name"])):
         return
     subject = Classes()
+    subject.replaying = True
     try:
         steps = subject.plan([(config["name"], settings, resources.get("rdt") or {}, groups.name_of(config))])
         subject.lock()
@@ -100,6 +125,7 @@ class Classes:
     def __init__(self) -> None:
         self._subject: Schemata | None = None
         self.plan_made: GroupPlan | None = None
+        self.replaying = False  # whether containers are brought back, with what is left of their classes
         self._groups: dict[str, Group] = {}
 
     def plan(self, wanted: list[tuple[str, dict[str, Any], dict[str, Any], str]]) -> list[Step]:
@@ -109,6 +135,7 @@ class Classes:
         if not wanted:
             return []
         subject = self._subject = self._subject or Schemata()
+        subject.replaying = self.replaying
         for container, settings, given, cgroup in wanted:
             name = settings["class"]
             if shares.get(name) and given and shares[name] != given:
@@ -120,10 +147,11 @@ class Classes:
                 parsed.members = group.members if group else []
                 parsed.monitors = group.monitors if group else []
                 group = self._groups[name] = parsed
-            group.members.append(cgroup)
+            inside = "%s/%s" % (cgroup, payload.PAYLOAD)  # who watches the container and writes its log is in no class
+            group.members.append(inside)
             if settings["monitor"]:
                 monitor = Monitor(container, True, [], [], None)
-                monitor.members.append(cgroup)
+                monitor.members.append(inside)
                 group.monitors.append(monitor)
         self.plan_made = subject.plan(list(self._groups.values()))
         for container, settings, given, _cgroup in wanted:
@@ -133,6 +161,10 @@ class Classes:
                     hint="make it with resctrl_schema, or say here what it shall have",
                 )
         return list(self.plan_made.steps)
+
+    def lost(self, settings: dict[str, Any] | None) -> list[str]:
+        """What of its class a container that is brought back cannot have on this machine any more."""
+        return self.plan_made.lost.get(settings["class"], []) if settings and self.plan_made is not None else []
 
     def lock(self) -> bool:
         """Lock for changing; False when what was planned may be stale by now."""
@@ -150,6 +182,23 @@ class Classes:
         return {"class": found["name"], **{key: found[key] for key in ("asked", "effective", "rounded", "overlaps") if key in found}}
 
 
+def left_behind(call: Classes, name: str, held: dict[str, Any] | None, settings: dict[str, Any] | None) -> list[Step]:
+    """The steps that remove what was a container's own, unless the container that takes its place has the same.
+
+    held, settings: the settings of its class until now, and from now on. That is its class, or its monitoring group in another.
+    """
+    if not held:
+        return []
+    now = settings or {}
+    same = held["class"] == now.get("class")
+    removal: Step | None = None
+    if held.get("own") and not same:
+        removal = RemoveClass(call, held["class"])
+    elif held.get("monitor") and not (same and now.get("monitor")):
+        removal = RemoveMonitor(call, held["class"], name)
+    return [removal] if removal is not None and os.path.isdir(removal.target) else []
+
+
 class RemoveClass(Step):
     """Remove a container's own class, after the container. What is removed stays so."""
 
@@ -157,21 +206,43 @@ class RemoveClass(Step):
 
     def __init__(self, call: Classes, name: str) -> None:
         self._call = call
-        mounted = mounting.find()
         self.name = name
-        self.target = "%s/%s/" % (mounted.path if mounted else mounting.PLACE, name)
+        self.target = "%s/%s/" % (_place(), name)
         self.before = "directory"
 
-    def there(self) -> bool:
-        return os.path.isdir(self.target)
+    def wanted(self, subject: Schemata) -> Group:
+        return subject.parse({"name": self.name, "state": "absent"})
 
     def do(self) -> None:
+        if not os.path.isdir(self.target):
+            return  # it went with the class of another container of this call
         self._call.finish()  # nothing of the plan writes to other classes any more, and the lock is needed here
         subject = Schemata()
         try:
-            subject.apply(subject.plan([subject.parse({"name": self.name, "state": "absent"})]))
+            subject.apply(subject.plan([self.wanted(subject)]))
         finally:
             subject.finish()
 
     def undo(self) -> None:
         """It comes last, and the container it belonged to is gone."""
+
+
+class RemoveMonitor(RemoveClass):
+    """Remove a container's own monitoring group in a class that stays."""
+
+    def __init__(self, call: Classes, class_name: str, name: str) -> None:
+        super().__init__(call, class_name)
+        self.monitor = name
+        self.target = "%s/%s/mon_groups/%s/" % (_place(), class_name, name)
+
+    def wanted(self, subject: Schemata) -> Group:
+        group = subject.parse({"name": self.name})
+        monitor = Monitor(self.monitor, False, [], [], None)
+        monitor.ours = True
+        group.monitors.append(monitor)
+        return group
+
+
+def _place() -> str:
+    mounted = mounting.find()
+    return mounted.path if mounted else mounting.PLACE

@@ -6,21 +6,28 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 
+from .. import hidden
 from ..cgroup import info as cgroup_info
 from ..cgroup.host import Host
+from ..errors import InvalidInput
 from ..kernel import processes
 from ..kernel.files import read_text
-from . import groups, lifecycle, state, units
-from .config import parse_name
+from . import groups, lifecycle, options, state, units, words
 from .paths import Paths
 from .seccomp import profile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+# What is told of a container beside its state; each is looked up only when it is asked for.
+PARTS = ("config", "processes", "stats", "unit")
+# More of a log than this is read better from the log itself.
+_MOST_OF_A_LOG = 64 << 20
 
 
 def names(paths: Paths) -> list[str]:
@@ -42,31 +49,50 @@ def holding(pid: int, paths: Paths, host: Host) -> str | None:
     return None
 
 
-def describe(name: str, paths: Paths, host: Host, log_size: int = 0) -> dict[str, Any]:
-    """One container; status absent where there is none."""
-    seen = lifecycle.look(parse_name(name), paths, host)
+class Question:
+    """What is to be told, of which containers. Raises InvalidInput.
+
+    subset: PARTS, or all; filters: what must hold of a container, by name; log_bytes: how much of the end of its log.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        subset = options.get("subset")
+        self.parts = set(PARTS) if subset is None or "all" in subset else set(subset)
+        self.log_bytes = words.whole(options.get("log_bytes") or 0, "log_bytes", 0, _MOST_OF_A_LOG)
+        filters = words.mapping(options.get("filters"), "filters")
+        self.names = [words.text(name, "filters.name") for name in words.items(filters.get("name"), "filters.name")]
+        self.statuses = words.items(filters.get("status"), "filters.status")
+
+    def takes_name(self, name: str) -> bool:
+        """Whether a container of this name may be meant."""
+        return not self.names or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.names)
+
+    def takes(self, found: dict[str, Any]) -> bool:
+        """Whether a container with this state is meant."""
+        return not self.statuses or found["status"] in self.statuses
+
+
+def describe(name: str, paths: Paths, host: Host, question: Question) -> dict[str, Any] | None:
+    """One container; status absent where there is none. None where it is not meant."""
+    seen = lifecycle.look(words.parse_name(name), paths, host)
     found: dict[str, Any] = {"name": name, "exists": seen.record is not None, **lifecycle.describe(seen)}
+    if not question.takes(found):
+        return None
     if seen.record is None:
         return found
     found["ociVersion"] = seen.record.get("ociVersion", state.OCI_VERSION)
-    found["config"] = dict(seen.record.get("config") or {})
-    found["config"]["resources"] = json.loads(seen.resources) if seen.resources else {}
     found["seccomp"] = _filter_of(seen)
     found["cgroup"] = seen.record.get("cgroup") or ""
-    if units.ours(seen.record):
+    config = seen.record.get("config") or {}
+    if "config" in question.parts and config:
+        found["config"] = hidden.hide(options.as_options(config, json.loads(seen.resources or "{}"), paths.log))
+    if "unit" in question.parts and units.ours(seen.record):
         found["unit"] = units.describe(name)
         found["restarts"] = found["unit"]["restarts"]
     if seen.has_group:
-        stats = cgroup_info.describe(host, found["cgroup"])
-        inside = groups.processes_in(found["cgroup"], host)
-        found["processes"] = [{"pid": pid, "name": processes.name_of(pid)} for pid in inside]
-        found["stats"] = {key: stats[key] for key in ("limits", "memory", "cpu", "io", "pids", "pressure", "events") if key in stats}
-        overruled = groups.overruled(found["cgroup"], host)
-        if overruled and "limits" in found["stats"]:
-            found["stats"]["limits"].update({option: limit for option, (limit, _group) in overruled.items()})
-            found["stats"]["limited_by"] = {option: group for option, (_limit, group) in overruled.items()}
-    if log_size and found.get("log"):
-        found["output"] = lifecycle.output_of(seen, log_size)
+        _describe_group(found, host, question)
+    if question.log_bytes and found.get("log"):
+        found["output"] = lifecycle.output_of(seen, question.log_bytes)
     return found
 
 
@@ -79,9 +105,26 @@ def _filter_of(seen: lifecycle.Seen) -> str:
     return "profile" if isinstance(asked, dict) else str(asked)
 
 
-def look(paths: Paths, host: Host, name: str | None = None, pid: int | None = None, log_size: int = 0) -> list[dict[str, Any]]:
-    """One container by name or process, or all of them."""
+def _describe_group(found: dict[str, Any], host: Host, question: Question) -> None:
+    if "processes" in question.parts:
+        found["processes"] = [{"pid": pid, "name": processes.name_of(pid)} for pid in groups.processes_in(found["cgroup"], host)]
+    if "stats" in question.parts:
+        stats = cgroup_info.describe(host, found["cgroup"])
+        found["stats"] = {key: stats[key] for key in ("limits", "memory", "cpu", "io", "pids", "pressure", "events") if key in stats}
+        overruled = groups.overruled(found["cgroup"], host)
+        if overruled and "limits" in found["stats"]:
+            found["stats"]["limits"].update({option: limit for option, (limit, _group) in overruled.items()})
+            found["stats"]["limited_by"] = {option: group for option, (_limit, group) in overruled.items()}
+
+
+def look(paths: Paths, host: Host, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """One container by name or process, or all of them. Raises InvalidInput."""
+    question, name, pid = Question(asked), asked.get("name"), asked.get("pid")
     if pid is not None:
+        if pid <= 0 or not processes.threads_of(pid):
+            raise InvalidInput("there is no process %d" % pid)
         name = holding(pid, paths, host)
-        return [describe(name, paths, host, log_size)] if name else []
-    return [describe(each, paths, host, log_size) for each in ([name] if name is not None else names(paths))]
+        if name is None:
+            return []
+    found = [describe(each, paths, host, question) for each in ([name] if name is not None else names(paths)) if question.takes_name(each)]
+    return [one for one in found if one is not None]

@@ -74,7 +74,7 @@ def describe(progress: Progress, error: BaseException) -> bytes:
     else:
         number = error.errno if isinstance(error, OSError) and error.errno else 0
         where = (str(error.filename) if isinstance(error, OSError) and error.filename else "") or progress.target
-        problem = "%s failed%s" % (progress.step, " for " + where if where else "")
+        problem = "%s failed%s" % (progress.step, " for " + where if where and where not in progress.step else "")
         facts = {"problem": problem, "target": where, "value": None, "errno": number, "kernel": "" if number else repr(error), "hint": _hint(progress, number)}
     return marshal.dumps(facts, 2)
 
@@ -105,6 +105,8 @@ def _hint(progress: Progress, number: int) -> str:
             return "the file is not executable for the container's user"
         if number == errno.ENOEXEC:
             return "the file is neither a program of this machine's architecture nor a script with a #! line"
+    if progress.step == "setting oom_score_adj" and number == errno.EACCES:
+        return "only CAP_SYS_RESOURCE may make a process less likely to be killed than whoever runs Ansible is"
     if number == errno.ENOSYS:
         return "containers need Linux 5.12 or newer"
     if number == errno.EPERM:
@@ -231,6 +233,9 @@ def become_user(config: dict[str, Any], user: process.User, privileges: process.
 
 def environment(config: dict[str, Any], user: process.User) -> dict[str, str]:
     """What was asked for, and the few variables that every program may count on."""
-    env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": user.home, "container": "bulkhead"}
-    env.update(config["env"])
-    return env
+    return {"HOME": user.home, **environment_of(config)}
+
+
+def environment_of(config: dict[str, Any]) -> dict[str, str]:
+    """The same but for what depends on the user."""
+    return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "container": "bulkhead", **config["env"]}

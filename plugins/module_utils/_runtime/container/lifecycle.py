@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 
+from .. import hidden, records
+from ..cgroup import canonical
 from ..cgroup.group import Group
 from ..cgroup.host import Host
 from ..cgroup.planning import GroupPlan, plan_groups
@@ -18,12 +20,13 @@ from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, classes, config, groups, locks, mountpoints, state, steps, territory, units
+from . import base, classes, config, groups, lifting, live, locks, lookup, mountpoints, options, state, steps, territory, units, words
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
 from .seccomp import filters
 from .seccomp import profile as seccomp
+from .sources import Missing
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -34,12 +37,17 @@ _LIVE = ("running", "paused", "restarting")
 # What a run or a supervisor that was killed has left behind.
 _ORPHANED = ("creating", "broken", "unsupervised")
 _OUTPUT = 64 << 10
+_STATES = ("started", "stopped", "paused", "absent")
+# The most processes and threads of a container for which nothing is said: as many as podman gives.
+DEFAULT_PIDS = 2048
 
 
 class Container:
     """One container as it is desired.
 
-    config: the whole configuration; None when only the name was given, and the container stays what it is.
+    config: the whole configuration; None when only the name was given, and the container stays what it is, but for `laid_over`: the
+    options resources and rdt that were given with the name. renews: what of the configuration makes the container that is there anew;
+    lives: what of it changes while it runs.
     """
 
     def __init__(self, name: str, wanted: str, settings: dict[str, Any] | None, resources: dict[str, Any], wait: bool) -> None:
@@ -48,8 +56,12 @@ class Container:
         self.config = settings
         self.resources = resources
         self.wait = wait
+        self.laid_over: dict[str, Any] = {}
         self.group: Group | None = None
+        self.lifts = False  # whether the group is asked to let go of limits
         self.seen = Seen(name)
+        self.renews: list[str] = []
+        self.lives: list[str] = []
 
 
 class Seen:
@@ -69,7 +81,14 @@ class Seen:
 
 
 def look(name: str, paths: Paths, host: Host) -> Seen:
-    """A container as the record and the kernel show it."""
+    """A container as the record and the kernel show it, with what was changed since the record was made."""
+    seen = _look(name, paths, host)
+    if seen.record is not None and seen.record.get("config"):
+        seen.record = {**seen.record, "config": live.read(paths.state(name), seen.record["config"])}
+    return seen
+
+
+def _look(name: str, paths: Paths, host: Host) -> Seen:
     seen = Seen(name)
     seen.record = record = state.read(paths.state(name))
     seen.has_files = os.path.isdir(paths.own(name)) or os.path.isdir(paths.aside(name))
@@ -100,7 +119,7 @@ def look(name: str, paths: Paths, host: Host) -> Seen:
     elif units.ours(record) and not (status == "running" and alive and monitored):
         seen.phase = units.phase(name, record)
         if seen.phase == "running" or state.read(paths.state(name)) not in (None, record):  # it came up meanwhile, or how it ended was written
-            return look(name, paths, host)
+            return _look(name, paths, host)
         if seen.phase == "stopped":
             units.complete(name, record, paths)
     elif status == "running" and alive and monitored:
@@ -108,7 +127,7 @@ def look(name: str, paths: Paths, host: Host) -> Seen:
     elif status == "running" and not alive and monitored:
         # It ended this moment, and its monitor is about to write so.
         steps.wait_for_monitor(paths.state(name), record)
-        return look(name, paths, host)
+        return _look(name, paths, host)
     elif status == "stopped":
         restarts = monitored and state.is_restarting(record) and not os.path.exists(paths.state(name) + "/" + state.STOPPING)
         seen.phase = "restarting" if restarts else "stopped"
@@ -148,45 +167,107 @@ class Lifecycle:
         self._fingerprint = ""
         self.persist: bool | None = True
         self.replaying = False
+        self.checking = False
+        self.foreseen: list[str] = []  # warnings of check mode
 
     # What is desired
 
-    def parse(self, options: dict[str, Any]) -> Container:
+    def parse(self, given: dict[str, Any]) -> Container:
         """A desired container from a module's options; writes nothing."""
-        name = config.parse_name(options.get("name"))
-        wanted = options.get("state") or "started"
-        wait = bool(options.get("wait"))
-        if options.get("command") is None:
-            container = Container(name, wanted, None, {}, wait)
-        else:
-            settings = config.parse(options, self.paths.log, self.host.systemd)
-            if wanted not in ("absent", "stopped"):
-                self._settle(settings)
-            resources = settings.pop("resources")
-            if wait and settings["restart_policy"]["name"] not in ("no", "on-failure"):
-                raise InvalidInput("container %s: with restart_policy %s there is no end to wait for" % (name, settings["restart_policy"]["name"]))
-            container = Container(name, wanted, settings, resources, wait)
-            self._find_group(container)
-        if wanted in ("started", "paused") and container.config is None and state.read(self.paths.state(name)) is None:
-            raise InvalidInput("container %s: command is required to make it" % name)
+        name = words.parse_name(given.get("name"))
+        wanted = given.get("state") or "started"
+        if wanted not in _STATES:
+            raise InvalidInput("container %s: state %r is none of %s" % (name, wanted, ", ".join(_STATES)))
+        wait = words.boolean(given.get("wait"), "wait", False)
+        if given.get("command") is None:
+            return self._parse_name_only(name, wanted, wait, given)
+        ends = wanted in ("absent", "stopped")
+        settings = self._parse_config(given, not ends)
+        if wait and settings["restart_policy"]["name"] not in ("no", "on-failure"):
+            raise InvalidInput("container %s: with restart_policy %s there is no end to wait for" % (name, settings["restart_policy"]["name"]))
+        if ends:
+            # What it is to be is checked, and not needed: what ends may have lost its volumes, its root or its devices.
+            return Container(name, wanted, None, {}, wait)
+        self._settle(settings)
+        resources = settings.pop("resources")
+        self.limit_processes(resources)
+        container = Container(name, wanted, settings, resources, wait)
+        self._find_group(container)
         return container
 
-    def _settle(self, settings: dict[str, Any]) -> None:
-        """Look what is behind the paths of the machine; what is to be ended may have lost some, or have put links there."""
+    def _parse_name_only(self, name: str, wanted: str, wait: bool, given: dict[str, Any]) -> Container:
+        """A container of which only the name is given, and perhaps what is to change of it while it runs."""
+        container = Container(name, wanted, None, {}, wait)
+        if wanted in ("started", "paused"):
+            laid_over = {key: words.mapping(given[key], key) for key in ("resources", "rdt") if given.get(key) is not None}
+            container.laid_over = records.without_none(laid_over)
+            if state.read(self.paths.state(name)) is None:
+                missing = InvalidInput("container %s: command is required to make it" % name)
+                if not self.checking:
+                    raise missing
+                self._foresee(missing)
+        return container
+
+    def _parse_config(self, given: dict[str, Any], look_at_machine: bool) -> dict[str, Any]:
         try:
-            territory.settle(settings, self.territory)
+            return config.parse(given, self.paths.log, self.host.systemd, look_at_machine)
+        except Missing as missing:
+            if not self.checking:
+                raise
+            self._foresee(missing)
+            return config.parse(given, self.paths.log, self.host.systemd, False)
+
+    def _foresee(self, missing: InvalidInput) -> None:
+        """In check mode, an earlier task of the play may be about to make what is not there."""
+        self.foreseen.append("%s; unless an earlier task of the play makes it, this task fails" % missing.problem)
+
+    def _settle(self, settings: dict[str, Any]) -> None:
+        """Look what is behind the paths of the machine."""
+        resolved = dict(settings, mounts=[dict(mount) for mount in settings["mounts"]])
+        try:
+            try:
+                territory.settle(settings, self.territory)
+            except Missing as missing:
+                if not self.checking:
+                    raise
+                missing.problem = "container %s: %s" % (settings["name"], missing.problem)
+                self._foresee(missing)
+                settings.update(resolved)
+                territory.settle(settings, self.territory, True)
         except InvalidInput as error:
             error.problem = "container %s: %s" % (settings["name"], error.problem)
             raise
 
+    def limit_processes(self, resources: dict[str, Any]) -> None:
+        """Limit processes where nothing is said of them: without a limit, one container takes all that the machine can number."""
+        said = {**words.mapping(resources.get("pids"), "resources.pids"), **words.mapping(resources.get("files"), "resources.files")}
+        if self.host.has("pids") and "max" not in said and "pids.max" not in said:
+            resources["pids"] = {"max": DEFAULT_PIDS}
+
     def _find_group(self, container: Container) -> None:
         if container.config is not None:
             try:
-                container.group = groups.desired(container.config, container.resources, self.host)
+                container.group = self._group_of(container)
                 container.group.brought_back = self.replaying
             except InvalidInput as error:
-                error.problem = "container %s: resources: %s" % (container.name, error.problem)
+                name = "container %s: " % container.name  # what is wrong with a limit says it itself
+                error.problem = "%sresources: %s" % (name, error.problem[len(name) if error.problem.startswith(name) else 0 :])
                 raise
+
+    def _group_of(self, container: Container) -> Group:
+        """The group that a container is to have; of one that stays, with what is lifted of it."""
+        settings, container.lifts = container.config or {}, self._lifts(container)
+        if not container.lifts:
+            return groups.desired(settings, container.resources, self.host)
+        lifted = lifting.find(json.loads(container.seen.resources or "{}"), container.resources, settings, self.host)
+        return lifting.desired(settings, container.resources, lifted, self.host)
+
+    def _lifts(self, container: Container) -> bool:
+        """Whether a container that stays was given something else than it is to have."""
+        held = container.seen.resources
+        if held is None or container.renews or container.seen.phase in ("absent", "broken"):
+            return False
+        return bool(json.loads(held) != container.resources)
 
     # What there is to do
 
@@ -201,16 +282,82 @@ class Lifecycle:
         for container in containers:
             container.seen = look(container.name, self.paths, self.host)
             self._complete(container)
+            self._compare(container)
+            if container.config is not None and (container.group is None or container.lifts or self._lifts(container)):
+                self._find_group(container)
             self._plan_one(container, work)
         return self._assemble(containers, work)
 
     def _complete(self, container: Container) -> None:
-        """Where only a name was given: what the container is made from already."""
+        """Where only a name was given: what the container is made from already, with what is to change of it."""
         record = container.seen.record
-        if container.config is None and record and not record.get("damaged") and container.wanted in ("started", "paused"):
-            container.config = record["config"]
-            container.resources = json.loads(container.seen.resources) if container.seen.resources else {"devices": config.DEVICE_RULES}
-            self._find_group(container)
+        if container.config is not None or not record or record.get("damaged") or container.wanted not in ("started", "paused"):
+            return
+        container.config = record["config"]
+        container.resources = json.loads(container.seen.resources) if container.seen.resources else {"devices": config.DEVICE_RULES}
+        if container.laid_over:
+            self._lay_over(container, container.config)
+
+    def _lay_over(self, container: Container, settings: dict[str, Any]) -> None:
+        """Change of a container what was given with its name: of its limits those that are named, as in a group."""
+        given = dict(container.laid_over.get("resources") or {})
+        fixed = len(config.DEVICE_RULES) + len(settings["devices"])
+        rules = container.resources["devices"][:fixed] + given.pop("devices", container.resources["devices"][fixed:])
+        shares = container.resources.get("rdt") or {}
+        try:
+            container.resources = {**canonical.merge(container.resources, given, self.host), "devices": rules}
+            if "rdt" in container.laid_over:
+                container.config, shares = classes.lay_over(settings, shares, container.laid_over["rdt"])
+        except InvalidInput as error:
+            error.problem = "container %s: %s" % (container.name, error.problem)
+            raise
+        if shares:
+            container.resources["rdt"] = shares
+
+    def _compare(self, container: Container) -> None:
+        """What of a container is to be another than it is, and how it becomes so."""
+        container.renews, container.lives = [], []
+        if container.config is None or container.wanted in ("absent", "stopped"):
+            return
+        record = container.seen.record
+        if record is not None:
+            self._adopt_resources(container)
+            differing = options.differences(record.get("config") or {}, container.config)
+            # A supervisor of an earlier release does not look for changes.
+            changes = () if container.seen.phase in _LIVE and not record.get("live") else options.live_keys()
+            container.lives = [name for name in differing if name in changes]
+            container.renews = [name for name in differing if name not in changes]
+            if self._must_renew_group(container):
+                container.renews.append("resources")
+
+    def _adopt_resources(self, container: Container) -> None:
+        """Take the words of the record where they ask for the same."""
+        held = json.loads(container.seen.resources or "{}")
+        try:
+            if self.same_resources(held, container.resources):
+                container.resources = held
+        except InvalidInput:
+            pass  # what was asked for, or what is, cannot be had on this machine: then it is not the same
+
+    def same_resources(self, one: dict[str, Any], other: dict[str, Any]) -> bool:
+        """Whether two requests limit a container and its class alike. Raises InvalidInput."""
+        shares = [resources.get("rdt") or {} for resources in (one, other)]
+        if shares[0] != shares[1] and (not all(shares) or classes.canonical(shares[0]) != classes.canonical(shares[1])):
+            return False
+        return one == other or canonical.same(one, other, self.host)
+
+    def _must_renew_group(self, container: Container) -> bool:
+        """Whether something is not asked for any more of which only a new group is rid."""
+        held = json.loads(container.seen.resources or "{}")
+        if held == container.resources or container.config is None:
+            return False
+        if _options_of(held.get("rdt") or {}) - _options_of(container.resources.get("rdt") or {}):
+            return True
+        try:
+            return bool(lifting.find(held, container.resources, container.config, self.host).kept)
+        except InvalidInput as error:
+            error.problem = "container %s: resources: %s" % (container.name, error.problem)
+            raise
 
     def _plan_one(self, container: Container, work: _Work) -> None:
         seen = container.seen
@@ -222,7 +369,9 @@ class Lifecycle:
             # Made by this call; that it may have ended since is not ours to mend. With its unit its group is gone, too.
             if seen.phase in _LIVE or not units.ours(seen.record):
                 work.standing.append(container)
-        elif seen.phase in _LIVE and not self.differences(container):
+        elif container.config is None and seen.record is None:
+            work.last.append(steps.Foreseen(container.name, container.wanted))
+        elif seen.phase in _LIVE and not container.renews:
             self._adjust(container, work)
         else:
             self._make(container, work)
@@ -233,17 +382,8 @@ class Lifecycle:
 
     def differences(self, container: Container) -> list[str]:
         """What of the configuration is another than what the container was made from, and cannot be changed in place."""
-        record = container.seen.record
-        if record is None or container.config is None:
-            return []
-        held = record.get("config") or {}
-        held = {**held, "seccomp": seccomp.held(held, container.config)}
-        keys = [key for key in container.config if held.get(key) != container.config[key]]
-        if "supervisor" in held and "supervisor" not in container.config:
-            keys.append("supervisor")
-        if _options_of(json.loads(container.seen.resources or "{}")) - _options_of(container.resources):
-            keys.append("resources")  # lifting a limit that is not asked for any more: the group is made anew
-        return keys
+        self._compare(container)
+        return container.renews
 
     def _thaw(self, seen: Seen, work: _Work) -> None:
         if seen.phase in ("paused", "unsupervised") and seen.record is not None:
@@ -308,12 +448,10 @@ class Lifecycle:
             self._remove_class(seen.record, None, work)
 
     def _remove_class(self, record: dict[str, Any] | None, settings: dict[str, Any] | None, work: _Work) -> None:
-        """The class that was a container's own goes after it, unless the container that takes its place has the same."""
-        held = ((record or {}).get("config") or {}).get("rdt") or {}
-        if held.get("own") and held["class"] != ((settings or {}).get("rdt") or {}).get("class"):
-            removal = classes.RemoveClass(self.classes, held["class"])
-            if removal.there():
-                work.last.append(removal)
+        """The class or monitoring group that was a container's own goes after it, unless who takes its place has the same."""
+        if record is not None:
+            held = (record.get("config") or {}).get("rdt")
+            work.last += classes.left_behind(self.classes, record["id"], held, (settings or {}).get("rdt"))
 
     def _adjust(self, container: Container, work: _Work) -> None:
         """A container that runs as it should: its resources, and whether it is paused."""
@@ -321,6 +459,12 @@ class Lifecycle:
         if seen.phase != "restarting" or not units.ours(seen.record):
             work.standing.append(container)  # of one that waits to be started by systemd, its unit makes the group
         text = to_json(container.resources)
+        held = (seen.record or {}).get("config")
+        if container.config is not None and held is not None:
+            container.config = options.as_held(container.config, held)
+        if container.config is not None and container.lives:
+            directory = self.paths.state(container.name)
+            work.trial.append(steps.KeepLive(directory, read_text(directory + "/" + live.FILE), live.text_of(container.config)))
         if container.config is not None and units.ours(container.config):
             work.files += units.files(container.config, container.resources, True, self._persists(container), self.paths)
         if text != seen.resources:
@@ -338,24 +482,27 @@ class Lifecycle:
             raise InvalidInput("container %s: command is required: what is left of it cannot be started again" % container.name)
         if not self.replaying:
             mountpoints.check(settings, self.paths)
-        differs = self.differences(container)
+        differs = container.renews
         anew = seen.phase in ("absent", "creating", "broken") or bool(differs)
         own = self.paths.own(container.name)
         if not anew and seen.phase in _ORPHANED:
             self._end_process(seen, work)
         if anew:
+            self._look_up(settings)
+            self._announce(container, settings, work)
             self._end(container, work)
             if units.ours(seen.record) and not units.ours(settings):
                 work.files += units.removal(container.name, self.paths)
             if not units.ours(settings) and group.name not in work.gone and groups.exists(group.name, self.host):
                 work.gone.append(group.name)
         record = self._record(container)
-        held = (seen.record or {}).get("config") or {}
-        before = "%s%s" % (seen.phase, _shown(held, differs)) if seen.record is not None else None
-        after = "running" + (
-            _shown({**settings, "resources": container.resources}, differs) if differs else _shown(settings, ["rootfs", "command"]) if before is None else ""
-        )
-        work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after))
+        before = seen.phase if seen.record is not None else None
+        after = "running" if before is not None else "running with " + options.shown(settings, {}, ["rootfs", "command"])
+        work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after, differs))
+        _go_with_the_start([step for step in work.first if isinstance(step, (steps.Stop, units.StopUnit)) and step.record is seen.record])
+        changed = read_text(self.paths.state(container.name) + "/" + live.FILE)
+        if changed is not None:
+            work.reserve.append(steps.KeepLive(self.paths.state(container.name), changed, None))
         work.reserve.append(steps.KeepResources(self.paths.state(container.name), seen.resources, to_json(container.resources)))
         if settings["rootfs"] == "host":
             aside = self.paths.aside(container.name)
@@ -390,12 +537,37 @@ class Lifecycle:
         else:
             work.reserve += mountpoints.keep(settings, self.paths)
             work.starts.append(steps.Start(self.call, spec))
+            work.starts[-1].bookkeeping = bool(differs)
             (work.fresh if anew else work.standing).append(container)
         if anew:
             work.renewed.add(container.name)
         if container.wanted == "paused":
             freezer = self.host.hierarchy_of("freezer")
             work.trial_end.append(Freeze(freezer, "%s/%s" % (group.name, PAYLOAD), True, False))
+
+    def _look_up(self, settings: dict[str, Any]) -> None:
+        """Refuse a container whose user, directory or command are certainly not there, before anything is stopped for it."""
+        view = lookup.View(settings)
+        try:
+            lookup.check(settings, view)
+        except BulkheadError as error:
+            if not self.checking or not self.foreseen:
+                raise
+            self.foreseen.append(str(error))
+        finally:
+            view.close()
+
+    def _announce(self, container: Container, settings: dict[str, Any], work: _Work) -> None:
+        """Say first that a container is made anew, why, and what is lost with it."""
+        record, differs = container.seen.record, container.renews
+        if record is None or not differs:
+            return
+        held, resources = record.get("config") or {}, json.loads(container.seen.resources or "{}")
+        old, new = hidden.pair(held, settings)
+        before, after = options.shown(old or {}, resources, differs), options.shown(new or {}, container.resources, differs)
+        work.announced.append(steps.Announce(container.name, before, after))
+        if os.path.isdir(self.paths.own(container.name)) and not state.is_job(record):
+            work.warnings.append("container %s is made anew, because %s differs: its private files are discarded" % (container.name, ", ".join(differs)))
 
     def _may_keep_files(self, container: Container, anew: bool) -> bool:
         """Whether the private files that are there are those of the very container that is started. A job gets new ones each time."""
@@ -409,11 +581,10 @@ class Lifecycle:
             return False
         try:
             with open(own + "/config.json", encoding="utf-8") as file:
-                held = json.load(file)
+                made_from = json.load(file)
         except (OSError, ValueError):
             return False
-        held["seccomp"] = seccomp.held(held, container.config)
-        return bool(held == json.loads(to_json(container.config)))
+        return not set(options.differences(made_from, container.config)) - set(options.live_keys())
 
     def _record(self, container: Container) -> dict[str, Any]:
         settings = container.config or {}
@@ -431,6 +602,7 @@ class Lifecycle:
             "cgroup": groups.name_of(settings),
             "base": self._fingerprint if settings["rootfs"] == "host" else "",
             "job": container.wait,
+            "live": True,  # its supervisor looks for what changes (live.py)
         }
 
     def _assemble(self, containers: list[Container], work: _Work) -> ContainerPlan:
@@ -440,9 +612,10 @@ class Lifecycle:
         fresh = [container.group for container in work.fresh if container.group is not None]
         emptied = groups.host_without(self.host, work.emptied)
         removed = plan_groups(emptied, [groups.gone(name, self.host) for name in work.gone])
+        _go_with_the_start(removed.steps if fresh else [])
         plan.groups = plan_groups(self.host, standing)
-        plan.steps = [*work.thaws, *work.first, *work.aside, *removed.steps, *work.reserve, *units.reloaded(work.files), *plan.groups.steps]
-        plan.warnings = [*plan.groups.warnings, *(word for container in work.standing for word in self._overruled(container))]
+        plan.steps = [*work.announced, *work.thaws, *work.first, *work.aside, *removed.steps, *work.reserve, *units.reloaded(work.files), *plan.groups.steps]
+        plan.warnings = [*self.foreseen, *work.warnings, *plan.groups.warnings, *(word for container in work.standing for word in self._overruled(container))]
         steps_of: dict[str, list[Step]] = {container.name: [] for container in containers}
         if fresh:
             host = groups.host_without(self.host, set(work.gone))
@@ -452,8 +625,10 @@ class Lifecycle:
                     renewed.append(groups.desired(container.config, container.resources, host))
                     renewed[-1].brought_back = self.replaying
             made = plan_groups(host, renewed)
+            _go_with_the_start(made.steps)
             plan.steps += _sorted_out(made.steps, host, {group.name: steps_of[container.name] for container, group in zip(work.fresh, renewed)})
             plan.warnings += made.warnings
+        self.classes.replaying = self.replaying
         plan.steps += self.classes.plan(
             [
                 (container.name, container.config["rdt"], container.resources.get("rdt") or {}, groups.name_of(container.config))
@@ -463,6 +638,7 @@ class Lifecycle:
         )
         if self.classes.plan_made is not None:
             plan.warnings += self.classes.plan_made.warnings
+            plan.lost = {container.name: self.classes.lost((container.config or {}).get("rdt")) for container in containers}
         if work.by_unit:
             self._assemble_units(plan, work)
         # While one container starts, the groups and files of the next are made.
@@ -513,6 +689,7 @@ class Lifecycle:
                 group.brought_back = self.replaying
                 desired.append(group)
         made = plan_groups(host, desired)
+        _go_with_the_start(made.steps)
         plan.steps += [own for own in work.own if own.config["name"] in names]
         work.own = [own for own in work.own if own.config["name"] not in names]
         plan.needs_core = True
@@ -536,13 +713,26 @@ class Lifecycle:
                 again = self.plan(containers)
                 others = [step for step in plan.steps if step not in mine.steps]
                 plan.steps[:] = again.steps + others
-            apply_plan(plan)
+            try:
+                apply_plan(plan)
+            except BulkheadError as error:
+                self._tell_what_was_done(error)
+                raise
             self.classes.finish()
             for step in plan.steps:
                 if isinstance(step, steps.Start):
                     self.made[step.name] = step.spec["record"]["created"]
                 elif isinstance(step, units.StartUnits):
                     self.made.update((name, (state.read(self.paths.state(name)) or {}).get("created", "")) for name in step.containers)
+
+    def _tell_what_was_done(self, error: BulkheadError) -> None:
+        """A container that was stopped for what failed, and was started again, is another process than before."""
+        if self.call.restarted:
+            error.result = {"changed": True, "restarted": self.call.restarted}
+            error.hint = "%s%s stopped for it and started again, as before" % (
+                error.hint + "; " if error.hint else "",
+                "container %s was" % self.call.restarted[0] if len(self.call.restarted) == 1 else "containers %s were" % ", ".join(self.call.restarted),
+            )
 
     def wait(self, containers: list[Container]) -> None:
         """Wait until the jobs among these have ended."""
@@ -643,6 +833,8 @@ class _Work:
 
     def __init__(self) -> None:
         self.thaws: list[Step] = []
+        self.announced: list[Step] = []
+        self.warnings: list[str] = []
         self.first: list[Step] = []
         self.gone: list[str] = []
         self.emptied: set[str] = set()  # the groups inside those, which go before them
@@ -679,6 +871,12 @@ def _options_of(resources: dict[str, Any], above: str = "") -> set[str]:
     return found
 
 
+def _go_with_the_start(made: list[Step]) -> None:
+    """Of a container that does not run it is told that it does not, and not every file that its start will write."""
+    for step in made:
+        step.bookkeeping = True
+
+
 def _sorted_out(made: list[Step], host: Host, by_group: dict[str, list[Step]]) -> list[Step]:
     """Give each container the steps that concern its group, in their order; returns those that concern all, which come first."""
     common: list[Step] = []
@@ -691,10 +889,3 @@ def _sorted_out(made: list[Step], host: Host, by_group: dict[str, list[Step]]) -
                 mine = next((by_group[name] for name in ("/".join(parts[:end]) for end in range(len(parts), 0, -1)) if name in by_group), mine)
         (common if mine is None else mine).append(step)
     return common
-
-
-def _shown(settings: dict[str, Any], keys: list[str]) -> str:
-    """Some of a configuration, for people who read a diff."""
-    shown = {**settings, "seccomp": seccomp.shown(settings.get("seccomp"))}
-    parts = ["%s=%s" % (key, to_json(shown.get(key))) for key in keys]
-    return " with " + ", ".join(parts) if parts else ""

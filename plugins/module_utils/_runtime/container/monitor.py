@@ -21,7 +21,7 @@ import time
 from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import read_text
-from . import launch, mountpoints, payload, process, state, wire
+from . import launch, live, mountpoints, payload, process, state, wire
 from .log import Log
 
 TYPE_CHECKING = False
@@ -45,6 +45,7 @@ class Watched:
         self.record: dict[str, Any] = spec["record"]
         log = spec["config"]["log"]
         self.log = Log(log["path"], log["max_size"], log["max_files"], spec.get("log_special")) if log["path"] else None
+        self.values = live.Values(self.directory, spec["config"])
         self.started: launch.Started | None = None
         self.running = False  # the command was executed
         self.ended = False
@@ -90,7 +91,14 @@ class Watched:
                 os.close(self.started.output)
                 self.started.output = -1
                 return
+            self._adapt_log()
             self.log.write(data)
+
+    def _adapt_log(self) -> None:
+        """How large the log may become is among what changes while the container runs."""
+        log = self.values.config()["log"]
+        if isinstance(self.log, Log):
+            self.log.largest, self.log.files = log["max_size"], log["max_files"]
 
     def oom_kills(self) -> int:
         """Return how many processes the kernel killed for want of memory in the group and below it."""
@@ -119,7 +127,7 @@ class Watched:
 
     def again(self) -> bool:
         """Return whether its restart policy asks for another start, after an end or after a start that failed."""
-        policy = self.spec["config"]["restart_policy"]
+        policy = self.values.config()["restart_policy"]
         if self.waits_for and self.spec.get("waits_for_mounts"):
             return not self.unwanted()
         if self.unwanted() or policy["name"] == "no":

@@ -43,6 +43,12 @@ ATTRIBUTES = {
     "nosymfollow": syscalls.MOUNT_ATTR_NOSYMFOLLOW,
 }
 CLEARING = {"rw": RDONLY, "suid": NOSUID, "dev": NODEV, "exec": NOEXEC}
+# What is mounted where nothing else is said.
+DEFAULT = NOSUID | NODEV
+# One directory for each CPU, whose counters tell a container when and how hard the machine works.
+PER_CPU_THERMAL = "/sys/devices/system/cpu/*/thermal_throttle"
+# As many links as the kernel follows in one path (MAXSYMLINKS, include/linux/namei.h).
+_MOST_LINKS = 40
 
 
 class Root:
@@ -82,31 +88,64 @@ class Root:
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
     def place(self, path: str, directory: bool) -> int:
-        """A descriptor of the path to mount on; what is missing of it is made, beneath the root, whatever the root does meanwhile."""
-        parts = [part for part in path.split("/") if part not in ("", ".")]
-        at = syscalls.openat2(self.fd, ".", os.O_PATH | os.O_DIRECTORY, 0, _IN_ROOT)
+        """A descriptor of the path to mount on; what is missing of it is made, beneath the root, whatever the root does meanwhile.
+
+        A link on the way whose target is missing is followed inside the root like any other, and the target is made there.
+        """
+        asked = path
+        for _link in range(_MOST_LINKS):
+            at, path = self._reach(path, directory)
+            if at >= 0:
+                break
+        else:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), asked)
         try:
-            for count, part in enumerate(parts, 1):
-                last = count == len(parts)
-                wants_directory = directory or not last
-                flags = os.O_PATH | (os.O_DIRECTORY if wants_directory else 0)
-                try:
-                    inner = syscalls.openat2(self.fd, "/".join(parts[:count]), flags, 0, _IN_ROOT)
-                except FileNotFoundError:
-                    self._make(at, part, wants_directory)
-                    inner = syscalls.openat2(at, part, flags | os.O_NOFOLLOW, 0, _NO_LINKS)
-                os.close(at)
-                at = inner
-            device = os.fstat(at).st_dev
-            for name in ("proc", "sys"):
-                if name in self.own and os.fstat(self.own[name]).st_dev == device:
-                    raise BulkheadError("%s leads into the container's /%s, where nothing may be mounted" % (path, name), target=path)
-            if not directory and stat.S_ISDIR(os.fstat(at).st_mode):
-                raise OSError(errno.EISDIR, "the source is a file and the destination a directory", path)
+            self._check_place(at, asked, directory)
         except BaseException:
             os.close(at)
             raise
         return at
+
+    def _reach(self, path: str, directory: bool) -> tuple[int, str]:
+        """(descriptor of the path, path), or (-1, where it leads) at a link to what is not there."""
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        at = syscalls.openat2(self.fd, ".", os.O_PATH | os.O_DIRECTORY, 0, _IN_ROOT)
+        try:
+            for count, part in enumerate(parts, 1):
+                wants_directory = directory or count < len(parts)
+                flags = os.O_PATH | (os.O_DIRECTORY if wants_directory else 0)
+                try:
+                    inner = syscalls.openat2(self.fd, "/".join(parts[:count]), flags, 0, _IN_ROOT)
+                except FileNotFoundError:
+                    leads_to = self._link(at, part)
+                    if leads_to is not None:
+                        above = [] if leads_to.startswith("/") else parts[: count - 1]
+                        os.close(at)
+                        return -1, "/".join([*above, leads_to, *parts[count:]])
+                    self._make(at, part, wants_directory)
+                    inner = syscalls.openat2(at, part, flags | os.O_NOFOLLOW, 0, _NO_LINKS)
+                os.close(at)
+                at = inner
+        except BaseException:
+            os.close(at)
+            raise
+        return at, path
+
+    @staticmethod
+    def _link(at: int, name: str) -> str | None:
+        """Where a name leads that is a link; None where it is none."""
+        try:
+            return os.readlink(name, dir_fd=at)
+        except OSError:
+            return None
+
+    def _check_place(self, at: int, path: str, directory: bool) -> None:
+        status = os.fstat(at)
+        for name in ("proc", "sys"):
+            if name in self.own and os.fstat(self.own[name]).st_dev == status.st_dev:
+                raise BulkheadError("%s leads into the container's /%s, where nothing may be mounted" % (path, name), target=path)
+        if not directory and stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EISDIR, "the source is a file and the destination a directory", path)
 
     @staticmethod
     def _make(at: int, name: str, directory: bool) -> None:
@@ -182,7 +221,7 @@ def attributes_of(options: list[str], default: int) -> tuple[int, int]:
 def source_of(mount: dict[str, Any]) -> int:
     """The mount that the user asked for, attached nowhere yet; the source is opened in the machine's own file system, through no link."""
     options: list[str] = mount["options"]
-    attributes, clear = attributes_of(options, NOSUID | NODEV)
+    attributes, clear = attributes_of(options, DEFAULT)
     if mount["type"] == "tmpfs":
         settings: dict[str, str | None] = {"mode": "1777"}
         for option in options:
@@ -200,7 +239,11 @@ def source_of(mount: dict[str, Any]) -> int:
 def mount_on(root: Root, mounted: int, mount: dict[str, Any]) -> None:
     """Attach what source_of() made where the user wants it."""
     directory = stat.S_ISDIR(os.fstat(mounted).st_mode)
-    attach(mounted, root.place(mount["destination"], directory))
+    try:
+        attach(mounted, root.place(mount["destination"], directory))
+    except OSError as error:
+        # By the name that the user gave, not by the part of it at which it ended.
+        raise OSError(error.errno, error.strerror, mount["destination"]) from None
     os.close(mounted)
 
 
@@ -216,10 +259,27 @@ def _place_if_there(root: Root, path: str) -> int | None:
         raise BulkheadError.from_os("%s leads through a link that is not followed" % path, error, target=path, hint="name the path to which it leads") from None
 
 
+def _with_each_cpu(root: Root, paths: list[str]) -> list[str]:
+    """The same paths, with the one that stands for every CPU as one for each."""
+    if PER_CPU_THERMAL not in paths:
+        return paths
+    above, _star, below = PER_CPU_THERMAL.partition("*")
+    try:
+        fd = root.open(above, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        names = []
+    else:
+        try:
+            names = sorted(name for name in os.listdir(fd) if name[:3] == "cpu" and name[3:].isdigit())
+        finally:
+            os.close(fd)
+    return [path for path in paths if path != PER_CPU_THERMAL] + [above + name + below for name in names]
+
+
 def hide(root: Root, paths: list[str]) -> None:
     """Put an empty read-only directory on each directory and the container's own null device on each file; what is not there stays so."""
     empty = -1
-    for path in paths:
+    for path in _with_each_cpu(root, paths):
         place = _place_if_there(root, path)
         if place is None:
             continue

@@ -11,6 +11,7 @@ This runs after the container's root was entered. Names of users are looked up i
 from __future__ import annotations
 
 import _signal as signal  # type: ignore[import-not-found]  # without the enums that cost the signal module 5 ms
+import errno
 import os
 import resource
 import stat
@@ -237,8 +238,30 @@ def set_default_limits(asked: dict[str, list[int]]) -> None:
 
 def set_limits(limits: dict[str, list[int]]) -> None:
     """Resource limits as {name: [soft, hard]}, -1 for none; while the process may still raise them."""
-    for name in limits:
-        resource.setrlimit(RLIMITS[name], (limits[name][0], limits[name][1]))
+    for name, (soft, hard) in limits.items():
+        try:
+            resource.setrlimit(RLIMITS[name], (soft, hard))
+        except (OSError, ValueError):
+            # The resource module has words of its own for both errors of setrlimit(2).
+            allowed = resource.getrlimit(RLIMITS[name])[1]
+            raise _limit_refused(name, soft, hard, allowed) from None
+
+
+def _limit_refused(name: str, soft: int, hard: int, allowed: int) -> BulkheadError:
+    """The error for a resource limit that the kernel refused to whoever starts the container."""
+    shown = "%s:%s" % tuple("unlimited" if number == -1 else number for number in (soft, hard))
+    if allowed != -1 and (hard == -1 or hard > allowed):
+        hint = "the hard limit of whoever runs Ansible is %d, and only CAP_SYS_RESOURCE may raise it: "
+        hint = hint % allowed + "ask for no more, or raise it there (limits.conf, LimitXXX= of a service)"
+    else:
+        hint = "the most that the kernel allows may be in a parameter of the machine, such as fs.nr_open"
+    return BulkheadError(
+        "the resource limit %s could not be set to %s" % (name, shown),
+        target="rlimits.%s" % name,
+        value=shown,
+        errno=errno.EPERM,
+        hint=hint,
+    )
 
 
 def _write(path: str, data: bytes) -> None:

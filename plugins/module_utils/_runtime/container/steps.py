@@ -22,7 +22,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import read_text
 from ..plan import Step, apply
-from . import base, groups, log, payload, state, territory, units
+from . import base, groups, live, log, payload, state, territory, units
 from .paths import Paths
 from .remote import Helper
 from .wire import to_json
@@ -44,6 +44,7 @@ class Call:
         self._helper: Helper | None = None
         self.ended: dict[str, dict[str, Any]] = {}
         self.stops: list[Any] = []  # Stop and units.StopUnit, of the plan that was made last
+        self.restarted: list[str] = []  # containers that were stopped for what failed then
 
     def helper(self) -> Helper:
         if self._helper is None:
@@ -199,6 +200,7 @@ class Stop(Step):
             restore = Start(self.call, {**record["spec"], "record": {**record, "status": "creating"}}, helper)
             restore.do()
             settle(helper, [record["id"]])
+            self.call.restarted.append(record["id"])
         finally:
             helper.close()
 
@@ -206,6 +208,7 @@ class Stop(Step):
 class EmptyGroup(Step):
     """Remove the groups inside a container's group, with whatever is left in them; a start makes them again."""
 
+    bookkeeping = True
     before = "directory"
     after = None
 
@@ -224,14 +227,23 @@ class EmptyGroup(Step):
 class Reserve(Step):
     """Write down that a container is being made, by whom and of what, before anything else of it is made."""
 
-    def __init__(self, call: Call, record: dict[str, Any], old: dict[str, Any] | None, before: str | None, after: str) -> None:
+    def __init__(
+        self, call: Call, record: dict[str, Any], old: dict[str, Any] | None, before: str | None, after: str, differs: list[str] | None = None
+    ) -> None:
+        """differs: what of the configuration the container that is there was made from differently."""
         self.call = call
         self.record = record
         self.old = old
+        self.differs = differs or []
         self.directory = call.paths.state(record["id"])
         self.target = self.directory + "/" + state.FILE
         self.before = before
         self.after = after
+
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        """That it does not run is told by the step that starts it."""
+        name = "container %s" % self.record["id"]
+        return [(name, "made with another %s" % ", ".join(self.differs), "one as it is kept")] if self.differs else []
 
     def do(self) -> None:
         self.call.paths.make()
@@ -254,6 +266,7 @@ class Reserve(Step):
 class PutAside(Step):
     """Put a container's private files where they are not in the way of new ones, until those have proved themselves."""
 
+    bookkeeping = True
     after = "put aside"
 
     def __init__(self, paths: Paths, name: str) -> None:
@@ -273,6 +286,7 @@ class PutAside(Step):
 class MakeOwn(Step):
     """Make the private files of a container with the machine's own root: the upper layers of its views."""
 
+    bookkeeping = True
     before = None
     after = "private files"
 
@@ -367,6 +381,8 @@ def _next(helper: Helper) -> dict[str, Any]:
 class Settle(Step):
     """Learn that every container of the call runs, and let go of them all at once: all, or none."""
 
+    bookkeeping = True
+
     def __init__(self, call: Call, names: list[str]) -> None:
         self.call = call
         self.names = names
@@ -384,6 +400,7 @@ class Settle(Step):
 class Discard(Step):
     """Remove private files that were put aside or are not wanted any more; there is no way back, so it comes last."""
 
+    bookkeeping = True
     after = None
 
     def __init__(self, path: str, before: str = "private files") -> None:
@@ -400,6 +417,7 @@ class Discard(Step):
 class Forget(Step):
     """Remove the record, the very last of a container."""
 
+    bookkeeping = True
     after = None
 
     def __init__(self, call: Call, name: str, group: str, path: str, before: str) -> None:
@@ -432,6 +450,7 @@ class Forget(Step):
 class Collect(Step):
     """Remove what containers with the machine's own root shared, when the last of them is gone."""
 
+    bookkeeping = True
     before = "shared files"
     after = None
 
@@ -449,8 +468,11 @@ class Collect(Step):
 class KeepResources(Step):
     """Note which resources were asked for, beside the record that belongs to the monitor."""
 
-    def __init__(self, directory: str, before: str | None, after: str) -> None:
-        self.target = directory + "/resources.json"
+    bookkeeping = True
+    name = "resources.json"
+
+    def __init__(self, directory: str, before: str | None, after: str | None) -> None:
+        self.target = directory + "/" + self.name
         self.before = before
         self.after = after
 
@@ -470,6 +492,46 @@ class KeepResources(Step):
     def undo(self) -> None:
         if os.path.isdir(os.path.dirname(self.target)):
             self._put(self.before)
+
+
+class KeepLive(KeepResources):
+    """Note what changes while the container runs, for whoever supervises it."""
+
+    bookkeeping = False
+    name = live.FILE
+
+
+class Announce(Step):
+    """Say that a container is made anew, before the steps that do it; nothing by itself."""
+
+    bookkeeping = True
+
+    def __init__(self, name: str, before: str, after: str) -> None:
+        self.target = "container %s" % name
+        self.before = before
+        self.after = "made anew with %s" % after
+
+    def do(self) -> None:
+        """The steps that follow do it."""
+
+    def undo(self) -> None:
+        """The steps that follow are undone."""
+
+
+class Foreseen(Step):
+    """In check mode: what becomes of a container that is not there yet, and that an earlier task of the play may be about to make."""
+
+    before = None
+
+    def __init__(self, name: str, wanted: str) -> None:
+        self.target = "container %s" % name
+        self.after = wanted
+
+    def do(self) -> None:
+        raise BulkheadError("%s: command is required to make it" % self.target)
+
+    def undo(self) -> None:
+        """It is never done."""
 
 
 def _remove_state(directory: str) -> None:

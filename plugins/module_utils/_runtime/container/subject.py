@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
-from .. import desired
-from ..errors import BulkheadError
+from ..cgroup import canonical
+from ..errors import BulkheadError, InvalidInput
 from ..plan import Plan
+from ..records import given_of
 from ..subject import Subject
-from . import info
+from . import classes, config, info
+from . import options as table
 from .lifecycle import Container, ContainerPlan, Lifecycle, describe, look
 
 TYPE_CHECKING = False
@@ -23,8 +25,9 @@ class Containers(Subject):
 
     kind = "container_run"
     plural = "containers"
+    singular = "container"
     persist_default = None
-    common = ("supervisor",)
+    needs_root = True
 
     def __init__(self) -> None:
         self.lifecycle = Lifecycle()
@@ -33,6 +36,7 @@ class Containers(Subject):
 
     def parse(self, options: dict[str, Any]) -> Container:
         self.lifecycle.replaying = self.replaying
+        self.lifecycle.checking = self.checking
         return self.lifecycle.parse(options)
 
     def plan(self, objects: list[Container]) -> ContainerPlan:
@@ -65,16 +69,41 @@ class Containers(Subject):
         return reports
 
     def kept(self, held: dict[str, Any], options: dict[str, Any], persist: bool | None) -> dict[str, Any] | None:
-        """A container is given as a whole, or by its name alone to be paused, stopped or started as it is.
+        """A container is given as a whole, or by its name to be paused, stopped or started as it is, with what is to change of it.
 
         A job is over when it has ended: unless it was said, it does not come back.
         """
         if options.get("wait") and persist is None:
             return None
-        given = desired.given_of(options, self.not_kept)
+        given = given_of(options, self.not_kept)
         if "command" in given:
-            return given
-        return {**held, "state": given["state"]} if "command" in held and "state" in given else held or None
+            return held if self._says_the_same(held, given) else given
+        if "command" not in held:
+            return held or None
+        kept = {**held, "state": given.get("state", held.get("state"))}
+        if kept["state"] == "stopped":
+            return kept  # what ends is not changed
+        if given.get("resources"):
+            kept["resources"] = canonical.merge(held.get("resources") or {}, given["resources"], self.lifecycle.host)
+        if given.get("rdt"):
+            kept["rdt"] = classes.laid_over(held.get("rdt") or {}, given["rdt"])
+        return held if self._says_the_same(held, kept) else kept
+
+    def _says_the_same(self, held: dict[str, Any], given: dict[str, Any]) -> bool:
+        """Whether two requests ask for the same container, in whatever words."""
+        if held == given:
+            return True
+        if "command" not in held or held.get("state") != given.get("state"):
+            return False
+        try:
+            one, other = (config.parse({**asked, "name": "x"}, "/", True, False) for asked in (held, given))
+            if table.differences(one, other):
+                return False
+            for settings in (one, other):
+                self.lifecycle.limit_processes(settings["resources"])
+            return self.lifecycle.same_resources(one["resources"], other["resources"])
+        except InvalidInput:
+            return False
 
     def left_alone(self, wanted: Container) -> str:
         return self.lifecycle.left_alone(wanted)

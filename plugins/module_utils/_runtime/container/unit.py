@@ -28,7 +28,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
 from ..kernel.files import Tree, read_text
 from ..plan import apply
-from . import base, classes, groups, helper, launch, monitor, mountpoints, process, state, territory
+from . import base, classes, groups, helper, launch, live, monitor, mountpoints, process, state, territory
 from .journal import Journal
 from .log import Log
 from .paths import Paths
@@ -70,6 +70,7 @@ class Watched(monitor.Watched):
     def __init__(self, spec: dict[str, Any]) -> None:
         super().__init__({**spec, "config": {**spec["config"], "log": {**spec["config"]["log"], "path": ""}}})
         self.spec = spec
+        self.values = live.Values(self.directory, spec["config"])
         log = spec["config"]["log"]
         self.log: Sink = Journal(self._note_loss) if log["path"] == JOURNAL else None
         if log["path"] and log["path"] != JOURNAL:
@@ -125,7 +126,7 @@ class Supervisor(monitor.Supervisor):
             watched.was_killed_as_one = watched.oom_kills() > watched.kills_before
         steps_mark(watched.directory)
         thaw(watched.spec)
-        config = watched.spec["config"]
+        config = watched.values.config()
         self._kill_at = time.monotonic() + config["stop_timeout"]
         self._send(watched, config["stop_signal"])
 
@@ -280,13 +281,15 @@ def _record(config: dict[str, Any], paths: Paths) -> dict[str, Any]:
     directory = paths.state(config["name"])
     os.makedirs(directory, mode=0o700, exist_ok=True)
     record = state.read(directory)
-    if record is None or record.get("damaged") or record.get("config") != config:
+    if record is None or record.get("damaged") or live.read(directory, record.get("config") or {}) != config:
         record = {"ociVersion": state.OCI_VERSION, "id": config["name"], "annotations": {}, "created": state.now(), "config": config}
     for key in ("error", "exit", "finished", "creator", "log_written", "output_lost", "restarting"):
         record.pop(key, None)
     own = config["rootfs"] == "host"
     record.update(
         status="creating",
+        config=config,
+        live=True,
         pid=0,
         bundle=paths.own(config["name"]) if own else config["rootfs"],
         cgroup=groups.name_of(config),

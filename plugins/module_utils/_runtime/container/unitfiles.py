@@ -19,10 +19,11 @@ from ..cgroup.slices import escape_path
 from ..cgroup.units import PERSISTENT, RUNTIME, UnitFile
 from ..errors import InvalidInput
 from ..kernel.files import read_text
-from ..plan import MakeLink, ReplaceFile, Step
+from ..plan import MakeLink, Step
 from . import groups, mountpoints
 from .journal import RATE_INTERVAL, RATE_LINES
 from .paths import Paths
+from .specfile import WriteSpec
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -226,7 +227,7 @@ def files(config: dict[str, Any], resources: dict[str, Any], at_boot: bool, pers
     content = to_json({"config": config, "resources": resources}) + "\n"
     held = read_text(spec)
     if held != content:
-        found.append(ReplaceFile(spec, held, content))
+        found.append(WriteSpec(spec, held, content))
     path = "%s/%s" % (root, unit)
     text, wanted = read_text(path), unit_text(config, resources, spec, paths)
     if text != wanted:
@@ -250,7 +251,7 @@ def _removals(name: str, roots: tuple[str, ...], paths: Paths) -> list[Step]:
         spec = spec_path(name, root, paths)
         held = read_text(spec)
         if held is not None:
-            found.append(ReplaceFile(spec, held, None))
+            found.append(WriteSpec(spec, held, None))
     return found
 
 

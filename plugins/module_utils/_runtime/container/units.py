@@ -81,6 +81,7 @@ class ByUnit(Step):
 
     def __init__(self, step: Step) -> None:
         self.target, self.before, self.after = step.target, step.before, step.after
+        self.bookkeeping = step.bookkeeping
 
     def do(self) -> None:
         """The unit does it."""
@@ -100,6 +101,9 @@ class StartUnits(Step):
         self.groups = groups_of
         self.target = ", ".join(name_of(container) for container in containers)
         self.before = "not running"
+
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        return [(name_of(container), self.before, self.after) for container in self.containers]
 
     def do(self) -> None:
         pack.ensure(self.call.paths.core)
@@ -189,6 +193,8 @@ class StopUnit(Step):
     def undo(self) -> None:
         if self.before in ("running", "paused", "restarting"):
             systemd.start([self.target])
+            self.call.restarted.append(self.record["id"])
+            self.call.restarted.append(self.record["id"])
 
 
 class ForgetFailure(Step):

@@ -98,6 +98,12 @@ class Facts:
         pair = self.groups.get(name, {}).get("asked", {}).get(spell(cell))
         return None if pair is None else (int(pair[0]), int(pair[1]))
 
+    def domains(self, name: str, resource: str) -> list[int]:
+        """The domains of a resource for which something was asked, whether they are there now or not."""
+        entry = self.groups.get(name, {})
+        cells = [text.rpartition(":") for kind in ("placed", "asked") for text in entry.get(kind, {})]
+        return sorted({int(domain) for known, _colon, domain in cells if known == resource})
+
     def reduced(self, name: str, cell: Cell) -> tuple[int, int] | None:
         """(what it had, what was left of it) of a mask from which exclusive classes were taken."""
         pair = self.groups.get(name, {}).get("reduced", {}).get(spell(cell))

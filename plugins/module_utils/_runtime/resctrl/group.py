@@ -48,6 +48,7 @@ class Monitor:
         self.cgroup_may_be_missing = False
         self.members: list[str] = []  # control groups whose threads belong here too, once they are there
         self.cpus = cpus
+        self.ours = False  # whether it is known for certain that it was made here
 
 
 class Group:
@@ -75,6 +76,7 @@ class Group:
         self.mount_options: dict[str, bool] = {}
         self.force = False
         self.leaves_out = False  # what the machine cannot do, instead of refusing it
+        self.brought_back = False  # after a boot, which may have found less than there was: what is left of it comes back
 
     @property
     def called(self) -> str:
@@ -83,8 +85,9 @@ class Group:
 
     @property
     def resizes(self) -> bool:
-        """Whether more is asked than that tasks join it."""
-        return bool(self.asks or self.mode or self.cpus is not None or self.monitors)
+        """Whether more is asked than that tasks join it, or that a monitoring group of ours leaves it."""
+        monitors = any(monitor.present or not monitor.ours for monitor in self.monitors)
+        return bool(self.asks or self.mode or self.cpus is not None or monitors)
 
 
 def check_name(name: object, what: str = "the name of the group") -> str:
@@ -133,19 +136,21 @@ def _parse_asks(group: Group, options: dict[str, Any]) -> None:
         asked = options.get(option)
         if asked is None:
             continue
-        # The option of a resource says more than a line about the same one: what was kept of an earlier call may hold both.
-        group.asks[resource] = {}
+        given: dict[int | None, Ask] = {}
         for domain, value in asked.items() if isinstance(asked, dict) else (("all", asked),):
             what = option if domain == "all" else "%s of domain %s" % (option, domain)
             if value is None:
                 continue
-            group.asks[resource][_domain(domain, option)] = Ask.of_option_or_list(resource, value, what)
-        if not group.asks[resource]:
+            given[_domain(domain, option)] = Ask.of_option_or_list(resource, value, what)
+        if not given:
             raise InvalidInput("%s is empty" % option, hint="leave the option out to keep what the kernel holds")
-    if "L3" in group.asks and ("L3CODE" in group.asks or "L3DATA" in group.asks):
-        raise InvalidInput("l3 stands for code and data, so it cannot be given beside l3code or l3data")
-    if "L2" in group.asks and ("L2CODE" in group.asks or "L2DATA" in group.asks):
-        raise InvalidInput("l2 stands for code and data, so it cannot be given beside l2code or l2data")
+        # The option of a resource says more than a line about the same domain.
+        group.asks[resource] = given if None in given else {**group.asks.get(resource, {}), **given}
+    for level in ("L3", "L2"):
+        for twin in (level + "CODE", level + "DATA"):
+            for domain in set(group.asks.get(level, {})) & set(group.asks.get(twin, {})):
+                where = "" if domain is None else " for domain %d" % domain
+                raise InvalidInput("%s stands for code and data, so it cannot be given beside %s%s" % (level.lower(), twin.lower(), where))
 
 
 def _domain(text: object, option: str) -> int | None:

@@ -133,6 +133,7 @@ class _Planner:
                     path = self.seen.path(group.name, "mon_groups/" + monitor.name)
                     self._monitor_tasks(group, monitor, path)
         self._overlaps()
+        self._tell_what_is_missing()
         plan = self.result
         plan.steps = [*first, *self._with_facts(file_of_facts)]
         plan.warnings = self.warnings
@@ -187,7 +188,7 @@ class _Planner:
                     "%d new groups and monitoring groups are wanted, and %d of %d monitoring ids are in use: %d too few"
                     % (len(new) + len(monitors), used, self.hardware.rmids, missing),
                     target=self.tree.path,
-                    hint="there are %s" % self._who_holds(),
+                    hint="there are %s" % self._who_holds(True),
                 )
         if monitors and not self.hardware.rmids:
             raise BulkheadError("this machine cannot monitor, so it has no monitoring groups", target=self.tree.path, hint="the flags cqm and cqm_llc tell")
@@ -195,15 +196,20 @@ class _Planner:
     def _has_monitor(self, group: Group, monitor: Monitor) -> bool:
         return self.seen.exists(group.name) and monitor.name in self.seen.monitors(group.name)
 
-    def _who_holds(self) -> str:
-        """The groups that are there, for messages."""
-        ours = [name for name in self.seen.groups if name in self.ours]
-        others = [name for name in self.seen.groups if name not in self.ours]
+    def _who_holds(self, monitors: bool = False) -> str:
+        """Who has the classes, or the monitoring ids, for messages; looked up anew. A class has one id, and each of its monitoring groups another."""
+        seen = Observation(self.tree, self.hardware)
+        names = [name for name in seen.groups if name not in self.gone]
         parts = []
-        if ours:
-            parts.append("%s, made by this collection" % " ".join(ours))
-        if others:
-            parts.append("%s, made by others" % " ".join(others))
+        for whose, mine in (("this collection", True), ("others", False)):
+            made = [name for name in names if (name in self.ours) is mine]
+            if made:
+                parts.append("%s, made by %s" % (" ".join(made), whose))
+        if monitors:
+            for name in ("", *names):
+                counted = seen.monitors(name)
+                if counted:
+                    parts.append("monitoring group%s %s in %s" % ("" if len(counted) == 1 else "s", " ".join(counted), name or "the default group"))
         return "; ".join(parts) or "no other groups"
 
     # Steps, phase by phase
@@ -437,7 +443,7 @@ class _Planner:
                 continue
             if self._has_monitor(group, monitor):
                 path = self.seen.path(group.name, "mon_groups/" + monitor.name)
-                if monitor.name not in known and not group.force and group.name not in self.desired:
+                if monitor.name not in known and not monitor.ours and not group.force and group.name not in self.desired:
                     raise BulkheadError(
                         "%s: the monitoring group %s was not made by this collection, and is not removed" % (group.called, monitor.name),
                         target=self.tree.full(path),
@@ -526,6 +532,21 @@ class _Planner:
             self.steps.append(steps.MoveTasks(self.tree, path, wanted, homes, optional=bool(places)))
 
     # What is told beside the steps
+
+    def _tell_what_is_missing(self) -> None:
+        """Domains that are offline, and what a class that is brought back cannot have on this machine any more."""
+        for group in self.groups:
+            if not group.present:
+                continue
+            wanted = self.targets.wanted[group.name]
+            if wanted.offline:
+                self.warnings.append(
+                    "%s: no CPU of these domains is online, so what was asked for them does not hold: %s; it is set when they are back"
+                    " and this runs again, or the desired state is replayed"
+                    % (group.called, ", ".join("%s of domain %d" % cell for cell in wanted.offline))
+                )
+            if group.brought_back and not group.leaves_out:
+                self.result.lost.setdefault(group.name, []).extend(wanted.left_out.values())
 
     def _overlaps(self) -> None:
         """Ways that a class of the call shares with groups of others."""

@@ -73,6 +73,11 @@ class WriteSchemata(Step):
                 except FileNotFoundError:
                     return
 
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        """One for each line of the file."""
+        held = {line.partition(":")[0]: line for line in (self.before or "").splitlines()}
+        return [(self.target, held.get(line.partition(":")[0]), line) for line in (self.after or "").splitlines()]
+
     def explain(self, error: OSError) -> BulkheadError:
         said = words.of(error)
         line = next((line for line in (self.after or "").splitlines() if _is_about(line, said)), "")
@@ -129,8 +134,8 @@ class SetMode(Step):
 class MakeGroup(MakeDirectory):
     """Make a class or a monitoring group."""
 
-    def __init__(self, tree: Tree, path: str, who_holds: Callable[[], str]) -> None:
-        """who_holds: who has all the ids, asked only when none is left."""
+    def __init__(self, tree: Tree, path: str, who_holds: Callable[[bool], str]) -> None:
+        """who_holds: who has all the classes, or the monitoring ids too, asked only when none is left."""
         super().__init__(tree, path)
         self._who_holds = who_holds
 
@@ -140,7 +145,8 @@ class MakeGroup(MakeDirectory):
     def explain(self, error: OSError) -> BulkheadError:
         hint = words.hint_for(error)
         if error.errno == errno.ENOSPC:
-            hint = "%s; there are %s" % (hint, self._who_holds()) if hint else "there are %s" % self._who_holds()
+            who = "there are %s" % self._who_holds("RMIDs" in words.of(error))
+            hint = "%s; %s" % (hint, who) if hint else who
         return BulkheadError.from_os("the group %s could not be made" % self.target, error, target=self.target, kernel=words.of(error), hint=hint)
 
 
@@ -312,6 +318,9 @@ class MoveTasks(Step):
                 return
         raise BulkheadError("%s: tasks are made faster than they can be moved" % self.target, target=self.target, hint="%d are still outside" % len(missing))
 
+    def differences(self) -> list[tuple[str, str | None, str | None]]:
+        return [(self.target, self.before, "%d here" % len(self.homes))]
+
     def undo(self) -> None:
         by_home: dict[str, list[int]] = {}
         for tid, home in self._moved.items():
@@ -379,6 +388,8 @@ def home_of(seen: Observation, tid: int) -> str | None:
 
 class KeepFacts(Step):
     """Write down what was done. What the kernel made of bandwidths whose rounding is not known is read for it first."""
+
+    bookkeeping = True
 
     def __init__(self, path: str, facts: Facts, signature: str, unsure: list[tuple[str, Cell, int]], tree: Tree) -> None:
         """unsure: (group, cell, value that was asked) of bandwidths to be read back."""

@@ -11,6 +11,7 @@ the first write to the look afterwards. Who had to wait for the exclusive lock l
 from __future__ import annotations
 
 import copy
+import errno
 
 from .. import desired
 from ..errors import BulkheadError, InvalidInput
@@ -18,8 +19,9 @@ from ..kernel import flock
 from ..kernel.files import Tree
 from ..plan import Plan
 from ..plan import apply as apply_plan
+from ..records import without_none
 from ..subject import Subject
-from . import mounting
+from . import mounting, records
 from .asks import Ask
 from .facts import Facts
 from .group import MODES, Group, Monitor, parse_group
@@ -33,6 +35,7 @@ from .steps import Kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from ..plan import Step
@@ -45,29 +48,34 @@ class Schemata(Subject):
 
     kind = "resctrl_schema"
     plural = "groups"
+    singular = "group"
+    needs_root = True
 
     def __init__(self) -> None:
         self._tree: Tree | None = None
         self._mounted: mounting.Mounted | None = None
         self._hardware: Hardware | None = None
         self._locked = ""
+        self._refused_options: dict[str, bool] = {}  # {mount option: whether it was to be on}
+        self._removed: dict[str, str] = {}
         self._planned: list[Group] = []
         self._steps: list[Step] = []
 
     def parse(self, options: dict[str, Any]) -> Group:
         group = parse_group(options)
-        group.cgroup_may_be_missing = self.replaying
+        group.brought_back = group.cgroup_may_be_missing = self.replaying
         for monitor in group.monitors:
             monitor.cgroup_may_be_missing = self.replaying
         return group
 
-    def kept(self, held: dict[str, Any], options: dict[str, Any], persist: bool | None) -> dict[str, Any] | None:
-        """Tasks are of the moment, those of monitoring groups too."""
-        kept = super().kept(held, options, persist)
-        if kept and kept.get("monitor_groups"):
-            entries = [{key: value for key, value in entry.items() if key != "tasks"} for entry in kept["monitor_groups"]]
-            kept = {**kept, "monitor_groups": [entry for entry in entries if entry.get("state") != "absent"]}
-        return kept
+    def canonical(self, options: dict[str, Any]) -> dict[str, Any]:
+        return records.canonical(options)
+
+    def laid_over(self, held: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+        return records.laid_over(held, given)
+
+    def settled(self, objects: dict[str, dict[str, Any]], asked: Iterable[str]) -> dict[str, dict[str, Any]]:
+        return records.settled(objects, asked)
 
     def others(self, names: set[str]) -> list[dict[str, Any]]:
         """Classes that are there beside those that are kept."""
@@ -84,8 +92,17 @@ class Schemata(Subject):
     def plan(self, objects: list[Group]) -> GroupPlan:
         self._planned = objects
         # What is left out is so on this machine as it is mounted; the next plan judges anew.
-        plan = self._plan_all([_copy(group) if group.leaves_out else group for group in objects])
+        self._refused_options = {}
+        plan = self._plan_all([_copy(group) if group.leaves_out or group.brought_back else group for group in objects])
+        for group in objects:
+            for option, on in self._refused_options.items():
+                if group.mount_options.get(option) is on:
+                    text = "mount_options: the file system could not be mounted %s %s" % ("with" if on else "without", option)
+                    plan.lost.setdefault(group.name, []).append(text)
         self._steps = list(plan.steps)
+        # The plan that follows the removal of a class finds nothing to remove; what went where is still to be told.
+        self._removed.update(plan.removed)
+        plan.removed = dict(self._removed)
         return plan
 
     def _plan_all(self, objects: list[Group]) -> GroupPlan:
@@ -96,7 +113,9 @@ class Schemata(Subject):
         if self._mounted is None:
             return self._plan_unmounted(objects, options)
         wanted = frozenset(option for option in (*self._mounted.options, *options) if options.get(option, option in self._mounted.options))
-        if wanted != self._mounted.options:
+        if wanted != self._mounted.options and self.replaying:  # to mount it anew would destroy what is there
+            self._refused_options = {option: option in wanted for option in wanted ^ self._mounted.options}
+        elif wanted != self._mounted.options:
             return self._plan_remount(objects, self._mounted, wanted, forced)
         tree = self._open(self._mounted.path)
         default = tree.read_short("schemata")
@@ -117,6 +136,8 @@ class Schemata(Subject):
         if mounting.why_not()[0] != mounting.NOT_MOUNTED:
             raise mounting.absent()
         wanted = frozenset(option for option, on in options.items() if on)
+        if self.replaying:
+            wanted = self._possible(wanted)
         with_file = mounting.probe(wanted)
         try:
             default = with_file.read_short("schemata")
@@ -127,6 +148,17 @@ class Schemata(Subject):
         tree = Tree(mounting.PLACE)
         self._tree = tree
         return self._plan(hardware, Fresh(tree, hardware, domains), objects, [mounting.Mount(tree, wanted)], Facts(None, Facts.read("").text))
+
+    def _possible(self, wanted: frozenset[str]) -> frozenset[str]:
+        """Of some mount options those that this machine has; after a boot it may have fewer."""
+        for option in sorted(wanted):
+            try:
+                mounting.probe(frozenset((option,))).close()
+            except BulkheadError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._refused_options[option] = True
+        return wanted - set(self._refused_options)
 
     def _plan_remount(self, objects: list[Group], mounted: mounting.Mounted, wanted: frozenset[str], forced: bool) -> GroupPlan:
         """Other mount options: unmount, mount, and make everything that is managed anew."""
@@ -146,7 +178,7 @@ class Schemata(Subject):
         now.learn(facts.greatest())
         hardware = now.mounted_with(wanted)
         # What the kernel forgets is what was kept for the next boot, with what is asked now laid over it.
-        lasting = desired.read(self.kind)
+        lasting = desired.kept(self)
         everything = {group.name: _with_lasting(group, lasting.get(group.name)) for group in objects}
         everything.update((name, parse_group({**options, "name": name})) for name, options in lasting.items() if name not in everything)
         for name in seen.groups:
@@ -231,7 +263,9 @@ def _with_lasting(group: Group, lasting: dict[str, Any] | None) -> Group:
     """The group with the options that were kept and are not given now."""
     if not lasting or not group.present:
         return copy.copy(group)
-    return parse_group({**desired.merge(lasting, desired.without_none(group.options)), "name": group.name})
+    given = {name: value for name, value in without_none(group.options).items() if name != "name"}
+    tasks = {name: given[name] for name in ("tasks", "force") if name in given}
+    return parse_group({**records.laid_over(lasting, records.canonical(given)), **tasks, "name": group.name})
 
 
 def _as_it_was(held: Kept, facts: Facts, now: Hardware, then: Hardware) -> Group:

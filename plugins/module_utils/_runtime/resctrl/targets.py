@@ -35,34 +35,44 @@ class Wanted:
         self.cells: Cells = {}
         self.auto: Cells = {}
         self.rounded: set[str] = set()
-        self.offline: list[str] = []
+        self.offline: list[Cell] = []  # of domains of which no CPU is online
         self.left_out: dict[str, str] = {}  # {resource, or mode: why}, of what the machine cannot do
 
 
-def asks_of(group: Group, hardware: Hardware, seen: Observation, facts: Facts) -> tuple[dict[Cell, Ask], list[str]]:
-    """({cell: ask} with `all` spelled out, domains that are offline). Raises InvalidInput for what the machine does not have."""
-    found: dict[Cell, Ask] = {}
-    offline: list[str] = []
-    for resource, asks in group.asks.items():
-        names = [resource]
-        if resource not in hardware.resources:
-            twins = [cache.name for cache in hardware.of_level(resource)]
-            by_line = any(ask.what.startswith("schemata") for ask in asks.values())
-            if not twins or by_line:
-                raise _no_resource(resource, hardware, by_line)
-            names = twins
-        for name in names:
+def asks_of(group: Group, hardware: Hardware, seen: Observation, facts: Facts) -> tuple[dict[Cell, Ask], list[Cell]]:
+    """({cell: ask} with `all` spelled out, cells of domains that are offline). Raises InvalidInput for what the machine does not have.
+
+    What names a domain says more than `all`, and what names code or data more than what stands for both.
+    """
+    spread: dict[Cell, Ask] = {}
+    named: dict[Cell, Ask] = {}
+    offline: list[Cell] = []
+    for resource, asks in sorted(group.asks.items(), key=lambda item: item[0].endswith(("CODE", "DATA"))):
+        for name in _names_of(resource, asks, hardware):
             there = seen.domains(name)
+            known = facts.domains(group.name, name)
             for domain, ask in asks.items():
                 if domain is None:
-                    found.update(((name, each), ask) for each in there if each not in asks)
+                    spread.update(((name, each), ask) for each in there)
+                    offline += [(name, each) for each in known if each not in there]
                 elif domain in there:
-                    found[name, domain] = ask
-                elif facts.placed(group.name, (name, domain)) is not None or facts.asked(group.name, (name, domain)) is not None:
-                    offline.append("%s of domain %d" % (name, domain))
+                    named[name, domain] = ask
+                elif domain in known or group.brought_back:
+                    offline.append((name, domain))
                 else:
                     raise InvalidInput("%s: %s has no domain %d here" % (ask.what, name, domain), hint="its domains are %s" % ", ".join(map(str, there)))
-    return found, offline
+    return {**spread, **named}, sorted(set(offline))
+
+
+def _names_of(resource: str, asks: dict[int | None, Ask], hardware: Hardware) -> list[str]:
+    """The resources of this machine that an option stands for."""
+    if resource in hardware.resources:
+        return [resource]
+    twins = [cache.name for cache in hardware.of_level(resource)]
+    by_line = any(ask.what.startswith("schemata") for ask in asks.values())
+    if not twins or by_line:
+        raise _no_resource(resource, hardware, by_line)
+    return twins
 
 
 def _no_resource(resource: str, hardware: Hardware, by_line: bool) -> InvalidInput:
@@ -105,7 +115,7 @@ class Targets:
         errors = []
         for name, group in self.groups.items():
             try:
-                if group.leaves_out:
+                if group.leaves_out or group.brought_back:
                     self._leave_out(group)
                 self.asks[name], self.wanted[name].offline = asks_of(group, self.hardware, self.seen, self.facts)
                 self._check_asks(name)
@@ -130,6 +140,7 @@ class Targets:
         """Drop what this hardware cannot give to anybody, and say why. What does not fit beside others is refused all the same."""
         left = self.wanted[group.name].left_out
         alone = Group(group.name)
+        alone.brought_back = group.brought_back
         for resource in list(group.asks):
             alone.asks = {resource: group.asks[resource]}
             try:

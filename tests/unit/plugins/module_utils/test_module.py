@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.bulkhead.linux.plugins.module_utils import _module
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired, pack, plan
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired, pack, plan, records
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.subject import Subject
 
@@ -24,6 +25,9 @@ OPTIONS = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "size": {"type": "int"},
     "wait": {"type": "int"},
+    "env": {"type": "dict"},
+    "log": {"type": "dict", "options": {"path": {"type": "str"}, "max": {"type": "int", "default": 7}, "many": {"type": "int", "default": 2}}},
+    "devices": {"type": "list", "elements": "dict", "options": {"path": {"type": "str"}, "access": {"type": "str", "default": "rw"}}},
 }
 
 
@@ -53,6 +57,7 @@ class Put(plan.Step):
 class Things(Subject):
     kind = "things"
     plural = "things"
+    singular = "thing"
 
     def parse(self, options: dict[str, Any]) -> dict[str, Any]:
         if options["size"] is not None and options["size"] < 0:
@@ -80,6 +85,7 @@ class Mortals(Things):
 
     kind = "mortals"
     plural = "mortals"
+    singular = "mortal"
     persist_default = None
 
     def kept(self, held: dict[str, Any], options: dict[str, Any], persist: bool | None) -> dict[str, Any] | None:
@@ -104,6 +110,19 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, core: str) -> Path:
     return tmp_path / "things.json"
 
 
+def asked(capsys: pytest.CaptureFixture[str], **arguments: Any) -> list[dict[str, Any]]:
+    """The options of each object, as the subject gets them."""
+    seen: list[dict[str, Any]] = []
+
+    class Watched(Things):
+        def parse(self, options: dict[str, Any]) -> dict[str, Any]:
+            seen.append(records.without_none(options))
+            return super().parse(options)
+
+    run(capsys, subject=Watched, check=True, **arguments)
+    return seen
+
+
 def run(capsys: pytest.CaptureFixture[str], check: bool = False, diff: bool = False, subject: type[Subject] = Things, **arguments: Any) -> dict[str, Any]:
     with patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_diff": diff}), pytest.raises(SystemExit) as ended:
         _module.run(subject, OPTIONS)
@@ -118,6 +137,7 @@ def test_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     assert result["writes"] == [{"target": "/kernel/a", "before": None, "after": "5"}]
     assert (result["asked"], result["effective"], result["rounded"]) == ({"size": 5}, {"size": 5}, [])
     assert result["things"][0]["name"] == "a"
+    assert result["thing"] == result["things"][0]
     assert "diff" not in result
     assert KERNEL == {"a": 5}
 
@@ -145,7 +165,8 @@ def test_several_in_one_call(capsys: pytest.CaptureFixture[str], clean: Path) ->
     assert [thing["name"] for thing in result["things"]] == ["a", "b"]
     assert "asked" not in result
     assert len([write for write in result["writes"] if write["target"] == str(clean)]) == 1
-    assert result["invocation"]["module_args"]["things"] == [{"name": "a", "size": 5, "state": "present"}, {"name": "b", "size": 6, "state": "present"}]
+    assert result["invocation"]["module_args"]["things"] == [{"name": "a", "size": 5}, {"name": "b", "size": 6}]
+    assert "thing" not in result
 
 
 def test_all_that_is_wrong_is_named_before_anything_is_written(capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,3 +266,95 @@ def test_a_run_waits_for_a_replay(capsys: pytest.CaptureFixture[str], monkeypatc
 
 def test_warnings_reach_the_user(capsys: pytest.CaptureFixture[str]) -> None:
     assert "13 brings bad luck" in json.dumps(run(capsys, name="a", size=13)["warnings"])
+
+
+# What stands beside the list
+
+
+def test_what_stands_beside_the_list_holds_for_items_that_do_not_give_it(capsys: pytest.CaptureFixture[str]) -> None:
+    found = asked(capsys, things=[{"name": "a"}, {"name": "b", "size": 6, "state": "present"}], size=5, state="absent")
+    assert found == [{"name": "a", "size": 5, "state": "absent"}, {"name": "b", "size": 6, "state": "present"}]
+    assert asked(capsys, things=[{"name": "a", "size": 5}]) == [{"name": "a", "size": 5, "state": "present"}]
+
+
+def test_dictionaries_are_filled_option_by_option_and_lists_are_not(capsys: pytest.CaptureFixture[str]) -> None:
+    beside = {"log": {"path": "/x", "max": 9}, "env": {"A": "1", "B": "2"}, "devices": [{"path": "/dev/a"}, {"path": "/dev/b"}]}
+    items = [
+        {"name": "a", "log": {"many": 3}, "env": {"B": "3"}, "devices": [{"path": "/dev/c"}]},
+        {"name": "b", "log": {"path": "/y", "max": 1}},
+        {"name": "c"},
+    ]
+    a, b, c = asked(capsys, things=items, size=5, **beside)
+    assert (a["log"], a["env"]) == ({"path": "/x", "max": 9, "many": 3}, {"A": "1", "B": "3"})
+    assert a["devices"] == [{"path": "/dev/c", "access": "rw"}]
+    assert b["log"] == {"path": "/y", "max": 1, "many": 2}
+    assert (c["log"], c["env"]) == ({"path": "/x", "max": 9, "many": 2}, {"A": "1", "B": "2"})
+    assert asked(capsys, things=[{"name": "a", "size": 5, "log": {"path": "/x"}}])[0]["log"] == {"path": "/x", "max": 7, "many": 2}
+    assert "log" not in asked(capsys, things=[{"name": "a", "size": 5}])[0]
+
+
+def test_the_name_of_one_object_stands_beside_no_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "mutually exclusive" in run(capsys, name="a", things=[{"name": "b", "size": 5}])["msg"]
+
+
+# What nobody may read
+
+SECRET = "geheim-4711"
+
+
+def hides(result: Any, secret: str = SECRET) -> None:
+    assert secret not in json.dumps(result), json.dumps(result, indent=1)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_the_values_of_variables_are_in_no_result(capsys: pytest.CaptureFixture[str], check: bool) -> None:
+    run(capsys, things=[{"name": "other", "size": 1, "env": {"OTHER": SECRET}}, {"name": "a", "size": 4, "env": {"A": "x", "B": "y", "C": "z"}}])
+    result = run(capsys, check=check, diff=True, name="a", size=5, env={"A": SECRET, "B": "y", "D": SECRET})
+    hides(result)
+    assert result["invocation"]["module_args"]["env"] == dict.fromkeys("ABD", "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER")
+    (kept,) = [write for write in result["writes"] if write["target"].endswith("things.json")]
+    assert kept["before"] == '"a": {"env": ["A", "B", "C"], "size": 4, "state": "present"}'
+    assert kept["after"] == '"a": {"env": ["A (changed)", "B", "C", "D (added)"], "size": 5, "state": "present"}'
+    assert "other" not in json.dumps(result)
+
+
+def test_the_values_of_variables_are_in_no_error(capsys: pytest.CaptureFixture[str], clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"A": SECRET}
+    REFUSES.add("a")
+    hides(run(capsys, name="a", size=5, env=environment))
+    hides(run(capsys, name="a", size=-5, env=environment))
+    hides(run(capsys, things=[{"name": "a", "size": -5, "env": environment}], env=environment))
+    hides(run(capsys, name="a", colour="red", env=environment))
+    hides(run(capsys, name="a", env="A=%s" % SECRET, size=-5))
+    hides(run(capsys, name="a", env=["A=%s" % SECRET], size=5))
+    hides(run(capsys, things=[{"name": "a", "env": "A=%s" % SECRET, "state": "neither"}]))
+    REFUSES.clear()
+    ROUNDS["a"] = 7
+    hides(run(capsys, name="a", size=5, env=environment))
+    ROUNDS.clear()
+
+    def read_only(*_arguments: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(plan.ReplaceFile, "_put", read_only)
+    refused = run(capsys, name="a", size=5, env=environment)
+    hides(refused)
+    assert "the desired state could not be kept in %s; the kernel answered EROFS" % clean in refused["msg"]
+    assert KERNEL == {}
+
+
+def test_the_values_of_variables_are_in_no_log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    logged: list[Any] = []
+    monkeypatch.setattr(_module.AnsibleModule, "log", lambda _self, *arguments, **more: logged.append((arguments, more)))
+    run(capsys, name="a", size=5, env={"A": SECRET})
+    run(capsys, things=[{"name": "b", "size": 5, "env": {"A": SECRET}}])
+    assert len(logged) == 2
+    assert SECRET not in str(logged)
+    assert "A" in str(logged)
+
+
+def test_one_of_many_kept_objects_makes_a_small_result(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, things=[{"name": "n%d" % number, "size": 5, "env": {"A": "x" * 200}} for number in range(300)])
+    result = run(capsys, diff=True, name="n7", size=6)
+    assert result["changed"] is True
+    assert len(json.dumps(result)) < 3000

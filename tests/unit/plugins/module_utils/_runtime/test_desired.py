@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired, records
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
 from hypothesis import given
 from hypothesis import strategies as st
 
 KIND = "cgroup_group"
+
+
+class Groups(records.Rules):
+    kind = KIND
+
+
+RULES = Groups()
 UNIT = Path(__file__).resolve().parents[3]
 
 
@@ -30,7 +37,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def keep(*items: dict[str, Any], fresh: set[str] = frozenset()) -> int:
     """Do the steps for these items; how many there were."""
-    steps = desired.steps(KIND, "name", list(items), fresh)
+    steps = desired.steps(RULES, list(items), fresh)
     for step in steps:
         step.do()
     return len(steps)
@@ -89,7 +96,7 @@ def test_absent_writes_nothing_where_nothing_is_kept(directory: Path) -> None:
 def test_undone_it_is_as_before(directory: Path) -> None:
     keep({"name": "web", "pids": {"max": 5}})
     before = (directory / "cgroup_group.json").read_text()
-    (step,) = desired.steps(KIND, "name", [{"name": "mail", "pids": {"max": 6}}], set())
+    (step,) = desired.steps(RULES, [{"name": "mail", "pids": {"max": 6}}], set())
     step.do()
     assert (directory / "cgroup_group.json").read_text() != before
     step.undo()
@@ -112,7 +119,7 @@ def test_a_file_of_others_is_refused_and_left_alone(directory: Path, text: str) 
     directory.mkdir()
     (directory / "cgroup_group.json").write_text(text)
     with pytest.raises(BulkheadError, match="cannot be read as desired state") as caught:
-        desired.steps(KIND, "name", [{"name": "web"}], set())
+        desired.steps(RULES, [{"name": "web"}], set())
     assert "move the file away" in caught.value.hint
     assert (directory / "cgroup_group.json").read_text() == text
 
@@ -123,14 +130,16 @@ RUN = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import conftest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired, records
 desired.DIRECTORY = sys.argv[2]
+rules = records.Rules()
+rules.kind = "cgroup_group"
 mine = sys.argv[3]
 for turn in range(40):
-    for step in desired.steps("cgroup_group", "name", [{"name": "%s-%d" % (mine, turn), "pids": {"max": turn}}], set()):
+    for step in desired.steps(rules, [{"name": "%s-%d" % (mine, turn), "pids": {"max": turn}}], set()):
         step.do()
     if turn % 4 == 3:
-        for step in desired.steps("cgroup_group", "name", [{"name": "%s-%d" % (mine, turn - 1), "state": "absent"}], set()):
+        for step in desired.steps(rules, [{"name": "%s-%d" % (mine, turn - 1), "state": "absent"}], set()):
             step.do()
 """
 
@@ -144,7 +153,7 @@ def test_runs_at_the_same_time_lose_nothing(directory: Path) -> None:
 
 def test_a_step_changes_its_own_objects_in_what_is_there_when_it_is_done() -> None:
     keep({"name": "mine", "pids": {"max": 1}}, {"name": "gone", "pids": {"max": 1}})
-    steps = desired.steps(KIND, "name", [{"name": "mine", "pids": {"max": 2}}, {"name": "gone", "state": "absent"}, {"name": "new", "pids": {"max": 3}}], set())
+    steps = desired.steps(RULES, [{"name": "mine", "pids": {"max": 2}}, {"name": "gone", "state": "absent"}, {"name": "new", "pids": {"max": 3}}], set())
     keep({"name": "other", "pids": {"max": 9}}, {"name": "mine", "memory": {"max": "1M"}})
     steps[0].do()
     assert desired.read(KIND) == {"mine": {"pids": {"max": 2}, "memory": {"max": "1M"}}, "new": {"pids": {"max": 3}}, "other": {"pids": {"max": 9}}}
@@ -153,7 +162,7 @@ def test_a_step_changes_its_own_objects_in_what_is_there_when_it_is_done() -> No
 def test_undone_it_leaves_what_others_have_kept_meanwhile() -> None:
     keep({"name": "mine", "pids": {"max": 1}}, {"name": "gone", "pids": {"max": 1}})
     items = [{"name": "mine", "pids": {"max": 2}}, {"name": "gone", "state": "absent"}, {"name": "new", "pids": {"max": 3}}]
-    (step,) = desired.steps(KIND, "name", items, set())
+    (step,) = desired.steps(RULES, items, set())
     step.do()
     keep({"name": "other", "pids": {"max": 9}})
     step.undo()
@@ -162,7 +171,7 @@ def test_undone_it_leaves_what_others_have_kept_meanwhile() -> None:
 
 def test_undoing_what_another_run_had_done_already_changes_nothing(directory: Path) -> None:
     item = {"name": "web", "pids": {"max": 1}}
-    (step,) = desired.steps(KIND, "name", [item], set())
+    (step,) = desired.steps(RULES, [item], set())
     keep(item)
     text = (directory / "cgroup_group.json").read_text()
     step.do()
@@ -186,11 +195,12 @@ def test_while_a_replay_is_at_work_nothing_is_changed(tmp_path: Path, monkeypatc
 
 
 def test_what_is_kept_of_an_object_is_for_its_kind_to_say() -> None:
-    def kept(held: dict[str, Any], given_: dict[str, Any]) -> dict[str, Any] | None:
-        return None if given_.get("wait") else {**held, "size": given_["size"]}
+    class Jobs(Groups):
+        def kept(self, held: dict[str, Any], options: dict[str, Any], persist: bool | None) -> dict[str, Any] | None:
+            return None if options.get("wait") else {**held, "size": options["size"]}
 
     def steps(item: dict[str, Any]) -> list[Any]:
-        return desired.steps(KIND, "name", [item], set(), kept)
+        return desired.steps(Jobs(), [item], set())
 
     assert steps({"name": "a", "wait": True}) == []
     steps({"name": "a", "size": 5})[0].do()
@@ -245,7 +255,7 @@ def test_a_file_that_may_be_another_s_is_refused_by_who_reads_and_who_keeps(dire
     if "user" in what and os.geteuid() != 0:
         pytest.skip("needs root")
     target = _hostile(directory, what)
-    for refused in (lambda: desired.read(KIND), lambda: desired.steps(KIND, "name", [{"name": "mail", "pids": {"max": 5}}], set())):
+    for refused in (lambda: desired.read(KIND), lambda: desired.steps(RULES, [{"name": "mail", "pids": {"max": 5}}], set())):
         with pytest.raises(BulkheadError) as caught:
             refused()
         assert what in str(caught.value)
@@ -291,8 +301,8 @@ _options = st.dictionaries(st.sampled_from("xyz"), _values, max_size=3)
 
 @given(_options, _options)
 def test_merging_again_changes_nothing(held: dict[str, Any], given_: dict[str, Any]) -> None:
-    held, given_ = desired.without_none(held), desired.without_none(given_)
-    merged = desired.merge(held, given_)
-    assert desired.merge(merged, given_) == merged
+    held, given_ = records.without_none(held), records.without_none(given_)
+    merged = records.merge(held, given_)
+    assert records.merge(merged, given_) == merged
     assert all(merged[name] == value for name, value in held.items() if name not in given_)
-    assert desired.merge({}, given_) == given_
+    assert records.merge({}, given_) == given_

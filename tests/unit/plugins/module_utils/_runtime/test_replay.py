@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli, desired, kinds, plan, replay, survey, views
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli, desired, kinds, plan, records, replay, survey, views
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.subject import Subject
 
@@ -43,6 +43,13 @@ class Put(plan.Step):
             KERNEL[self.name] = self.held
 
 
+class Books(plan.Step):
+    target, before, after, bookkeeping = "/run/books", "what was done to a", "what was done to a", True
+
+    def do(self) -> None:
+        pass
+
+
 class Things(Subject):
     kind = "things"
     plural = "things"
@@ -59,6 +66,12 @@ class Things(Subject):
                 raise InvalidInput("thing %s: the device is not there" % thing["name"])
             if KERNEL.get(thing["name"]) != thing["size"]:
                 made.steps.append(Put(thing["name"], thing["size"]))
+            if thing.get("books"):
+                made.steps.append(Books())
+            if thing.get("less"):
+                made.lost[thing["name"]] = ["the machine has no %s" % thing["less"]]
+            if thing.get("warns"):
+                made.warnings.append("thing %s: a part of it is asleep" % thing["name"])
         return made
 
     def report(self, objects: list[Any], last: Any) -> list[dict[str, Any]]:
@@ -97,7 +110,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def keep(kind: str, **sizes: Any) -> None:
     items = [{"name": name, **(size if isinstance(size, dict) else {"size": size})} for name, size in sizes.items()]
-    for step in desired.steps(kind, "name", items, set()):
+    rules = records.Rules()
+    rules.kind = kind
+    for step in desired.steps(rules, items, set()):
         step.do()
 
 
@@ -262,6 +277,67 @@ def test_status_has_everything_in_one_view() -> None:
     assert shown["drifted"]["changes"] == [{"target": "/kernel/drifted", "before": "4", "after": "3"}]
     assert "a size below nothing" in shown["bad"]["problem"]
     assert (found["drift"], len(found["failures"]), found["last_replay"]) == (1, 1, None)
+
+
+def test_what_only_keeps_books_is_no_drift() -> None:
+    keep("things", a={"size": 1, "books": True})
+    KERNEL["a"] = 1
+    assert views.drift()["drift"] == []
+    (shown,) = views.status()["kinds"]["things"]
+    assert (shown["in_effect"], shown["changes"]) == (True, [])
+
+
+def test_what_a_machine_has_lost_is_a_failure_and_the_rest_comes_back() -> None:
+    keep("things", a={"size": 1, "less": "L3"})
+    words, report = said()
+    assert KERNEL == {"a": 1}
+    problem = "only a part of it could be brought back: the machine has no L3"
+    assert words[0] == "FAILED things a: %s" % problem
+    assert [failure["problem"] for failure in report["failures"]] == [problem]
+    for found in (views.drift(), views.status()):
+        assert [failure["problem"] for failure in found["failures"]] == [problem]
+
+
+def test_what_is_to_be_known_is_told() -> None:
+    keep("things", a={"size": 1, "warns": True})
+    assert "things: thing a: a part of it is asleep" in said()[0]
+    assert views.drift()["warnings"] == views.status()["warnings"] == ["things: thing a: a part of it is asleep"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ("134217728", "67108864", "/x: 134217728 where 67108864 is desired (things a)"),
+        (None, "5", "/x: nothing where 5 is desired (things a)"),
+        ("", "0-1", "/x: empty where 0-1 is desired (things a)"),
+        ("8:0 rbps=1\n8:16 rbps=2\n", "8:0 rbps=3", "/x: 8:0 rbps=1; 8:16 rbps=2 where 8:0 rbps=3 is desired (things a)"),
+        ("x" * 900, None, "/x: %s... where nothing is desired (things a)" % ("x" * 200)),
+    ],
+)
+def test_a_difference_is_one_line(before: str | None, after: str | None, line: str) -> None:
+    assert views.line_of({"kind": "things", "name": "a", "target": "/x", "before": before, "after": after}) == line
+
+
+def test_limits_are_told_as_the_kernel_writes_them() -> None:
+    found = views.limits_of({"memory.max": "5", "l3": {"0": "3", "1": "f"}, "io.max": "8:0 rbps=1\n8:16 rbps=2", "mode": "exclusive"})
+    assert found == "memory.max=5 l3:0=3;1=f io.max=8:0 rbps=1,8:16 rbps=2 mode=exclusive"
+
+
+def test_a_file_that_is_not_as_it_was_written_is_told_without_its_text(machine: Path) -> None:
+    step = plan.ReplaceFile(str(machine / "x.service"), "[Unit]\nold", "[Unit]\nnew")
+    assert step.differences() == [(str(machine / "x.service"), "another text", "its own text")]
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("verb", ["drift", "status", "replay"])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_no_verb_tells_what_a_variable_holds(capsys: pytest.CaptureFixture[str], verb: str, form: list[str]) -> None:
+    keep("things", a={"size": 1, "env": {"PASSWORD": "geheim"}}, b={"size": -1, "env": {"PASSWORD": "geheim"}})
+    cli.main([verb, *form])
+    told = capsys.readouterr()
+    assert "geheim" not in told.out + told.err
+    report = Path(desired.RUN, replay.REPORT)
+    assert not report.exists() or ("geheim" not in report.read_text() and report.stat().st_mode & 0o077 == 0)
 
 
 def test_an_error_of_ours_is_told_as_one() -> None:

@@ -49,6 +49,28 @@ def test_a_name_may_be_of_a_unit(name: str, unit: str, below: str, above: str) -
 
 
 @pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("web", "web"),
+        ("web.slice", "web"),
+        ("web-front.slice", "web/front"),
+        ("web.slice/web-front.slice", "web/front"),
+        ("my\\x2dapp-a.slice", "my-app/a"),
+        ("nginx.service", "nginx.service"),
+        ("system.slice/nginx.service", "nginx.service"),
+        ("system.slice/build.service/worker", "build.service/worker"),
+        ("nginx.service.slice", "nginx.service.slice"),
+        ("x--y.slice", "x--y.slice"),
+        ("bad\\xzz.slice", "bad\\xzz.slice"),
+        ("web.slice/plain", "web.slice/plain"),
+    ],
+)
+def test_all_names_of_one_unit_are_kept_as_one(name: str, plain: str) -> None:
+    assert slices.plain_name(name) == plain
+    assert slices.plain_name(plain) == plain
+
+
+@pytest.mark.parametrize(
     ("name", "why"),
     [
         ("web.slice/plain", "systemd delegates no slice"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import marshal
 
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import config
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import config, words
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.process import CAPABILITIES, mask_of
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
 
@@ -128,13 +128,13 @@ def test_rlimits_are_refused(limits):
 
 @pytest.mark.parametrize(("value", "number"), [("TERM", 15), ("SIGKILL", 9), ("9", 9), (2, 2), ("usr1", 10)])
 def test_signals(value, number):
-    assert config.parse_signal(value) == number
+    assert words.parse_signal(value) == number
 
 
 @pytest.mark.parametrize("value", ["0", "65", "-1", "NONE", "SIG_DFL", "TERM "])
 def test_signals_are_refused(value):
     with pytest.raises(InvalidInput):
-        config.parse_signal(value)
+        words.parse_signal(value)
 
 
 @pytest.mark.parametrize(

@@ -80,32 +80,71 @@ def test_users_that_are_not_there(root, asked, more):
         process.find_user(asked, more, root)
 
 
-def test_places_are_beneath_the_root(tmp_path):
+@pytest.fixture
+def linked(tmp_path):
+    """(Root, its directory): with links out of it, to nothing, to each other and in a circle."""
     inside, outside = tmp_path / "root", tmp_path / "outside"
-    inside.mkdir()
-    outside.mkdir()
-    (inside / "absolute").symlink_to(outside)
-    (inside / "relative").symlink_to("../outside")
-    (inside / "dangling").symlink_to("nowhere")
+    for directory in (inside, outside, inside / "run", inside / "var"):
+        directory.mkdir()
+    links = {
+        "absolute": str(outside / "missing"),
+        "relative": "../" * 20 + str(outside).lstrip("/") + "/missing",
+        "dangling": "nowhere",
+        "var/lock": "/run/lock",
+        "var/next": "../dangling/next",
+        "circle": "spiral",
+        "spiral": "circle",
+    }
+    for name, target in links.items():
+        (inside / name).symlink_to(target)
     (inside / "file").touch()
     root = Root(os.open(inside, os.O_PATH | os.O_DIRECTORY))
-    try:
-        for path, directory in (("/a/b", True), ("/a/c", False), ("/file", False), ("/a/../../../x", True)):
-            place = root.place(path, directory)
-            assert os.readlink("/proc/self/fd/%d" % place).startswith(str(inside))
-            os.close(place)
-        for path, directory in (("/dangling/x", True), ("/dangling", True), ("/file", True), ("/file/x", True), ("/a/b", False)):
-            with pytest.raises(OSError):
-                os.close(root.place(path, directory))
-        for name in ("absolute", "relative"):
-            with pytest.raises((OSError, BulkheadError)):
-                os.close(root.place("/%s/x" % name, True))
-            with pytest.raises(BulkheadError):
-                os.close(root.open_real(name))
-    finally:
-        root.close()
+    yield root, inside
+    root.close()
     assert not list(outside.iterdir())
-    assert not (tmp_path / "x").exists()
+
+
+def _placed(root, path, directory):
+    place = root.place(path, directory)
+    try:
+        return os.readlink("/proc/self/fd/%d" % place)
+    finally:
+        os.close(place)
+
+
+@pytest.mark.parametrize(
+    ("path", "directory", "reached"),
+    [
+        ("/a/b", True, "a/b"),
+        ("/a/c", False, "a/c"),
+        ("/file", False, "file"),
+        ("/a/../../../x", True, "x"),
+        ("/dangling", True, "nowhere"),
+        ("/dangling", False, "nowhere"),
+        ("/dangling/x", True, "nowhere/x"),
+        ("/var/lock", True, "run/lock"),
+        ("/var/lock/app/file", False, "run/lock/app/file"),
+        ("/var/next/x", True, "nowhere/next/x"),
+    ],
+)
+def test_places(linked, path, directory, reached):
+    root, inside = linked
+    assert _placed(root, path, directory) == str(inside / reached)
+    assert (inside / reached).is_dir() is directory
+
+
+@pytest.mark.parametrize("name", ["absolute", "relative"])
+def test_links_out_of_the_root_lead_to_places_inside(linked, name):
+    root, inside = linked
+    assert _placed(root, "/%s/x" % name, True).startswith(str(inside) + "/")
+    with pytest.raises(BulkheadError):
+        os.close(root.open_real(name))
+
+
+@pytest.mark.parametrize(("path", "directory"), [("/file", True), ("/file/x", True), ("/run", False), ("/circle", True), ("/circle/x", False)])
+def test_places_that_cannot_be(linked, path, directory):
+    with pytest.raises(OSError):
+        os.close(linked[0].place(path, directory))
 
 
 def test_records(tmp_path):
@@ -174,3 +213,11 @@ def test_base_holds_what_everybody_may_read(tmp_path, monkeypatch):
     os.unlink(node.state("web") + "/state.json")
     base.collect(node)
     assert os.listdir(node.bases) == [base._UNFINISHED + str(os.getpid())]
+
+
+def test_a_resource_limit_that_is_refused_is_named():
+    """No process may have 2^40 files open, whoever starts it; the resource module has another word for that."""
+    with pytest.raises(BulkheadError) as refused:
+        process.set_limits({"nofile": [1 << 40, 1 << 40]})
+    assert "nofile" in str(refused.value) and "EPERM" in str(refused.value) and str(1 << 40) in str(refused.value)
+    assert refused.value.hint

@@ -224,6 +224,7 @@ class Call:
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
         self.stops: list[Any] = []
+        self.restarted: list[str] = []
 
     restart_asked = steps.Call.restart_asked
 
