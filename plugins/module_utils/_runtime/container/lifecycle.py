@@ -365,7 +365,7 @@ class Lifecycle:
             self._remove(container, work)
         elif container.wanted == "stopped":
             self._stop(container, work)
-        elif seen.record is not None and self.made.get(container.name, "") == seen.record.get("created"):
+        elif seen.record is not None and container.name in self.made and self.made[container.name] == seen.record.get("created"):
             # Made by this call; that it may have ended since is not ours to mend. With its unit its group is gone, too.
             if seen.phase in _LIVE or not units.ours(seen.record):
                 work.standing.append(container)
