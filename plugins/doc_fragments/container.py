@@ -251,7 +251,8 @@ restart_policy:
     - What happens when the container ends by itself. V(no), nothing; V(on-failure) or V(on-failure:N), it is started again after a status other than 0, at
       most N
       times; V(always) and V(unless-stopped), it is started again whatever the status.
-    - Between starts there is a pause, from 0.1 seconds doubling up to a minute; one second with systemd as O(supervisor).
+    - Between starts there is a pause, from 0.1 seconds doubling up to a minute. With systemd as O(supervisor) it is one second, doubling after each
+      start that fails.
     - YAML reads a bare V(no) as V(false), which means the same here.
     - It changes while the container runs.
   type: raw
@@ -264,7 +265,10 @@ supervisor:
       says, and at boot as long as it is V(started) and kept; its output is in the journal, with the container's name as identifier; C(systemctl stop) ends
       it with O(stop_signal). The unit ends with the container's exit status.
     - The container's control group is below that of its unit, where systemd writes nothing, so that every limit can be had and outlasts C(systemctl
-      daemon-reload). The limits are the container's alone; the process in the unit that watches over it is not counted.
+      daemon-reload). The process that watches over it is in there, too, and what it does for the container (output, most of all) counts.
+    - systemd waits with the start for the file systems that hold the root, the sources of volumes and the log. What was a mount point when the
+      container was asked for must be one at every start; while it is not, the container waits, and whoever mounts it has it started.
+    - A unit C(bulkhead-NAME.service) that is somebody else's is never overwritten, and drop-ins of the container's unit are left alone.
     - Of a container that loses a process for want of memory, only that process ends, as with V(builtin), and how its first process ended is told under
       C(exit). With C(memory.oom_group) in O(resources), systemd's result for the unit tells it too.
     - V(builtin) has a small monitor process for each container, which outlives the module, and needs no service manager.
@@ -277,6 +281,8 @@ log:
     path:
       description:
         - The file; V(none) for nowhere. By default the container's name with C(.log) in C(/var/log/bulkhead), or with systemd as O(supervisor) the journal.
+        - To the journal go at most 10000 lines and 16 MiB in 30 seconds of a container (the unit says so in C(LogRateLimitBurst)). What is beyond that is
+          counted, and told in the journal and as C(output_lost). A container that says more needs a file.
         - It is made, with its directory, for root alone. Links on the way to it are followed as for O(volumes), and the file itself must not be a link. The
           directory is held while the container is supervised, so that nothing is written elsewhere when it is moved.
         - A character device, a terminal or a fifo is written to as it is and never put aside; what a fifo cannot hold is lost. Anything else that is no file is

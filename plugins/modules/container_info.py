@@ -134,6 +134,10 @@ containers:
       description: How many processes the kernel killed in its group for want of memory.
       type: int
       returned: when it has ended
+    output_lost:
+      description: How many bytes of its output did not go to the journal, because it wrote more than 10000 lines or 16 MiB in 30 seconds.
+      type: int
+      returned: when there are any
     unit:
       description: What systemd tells of its unit - C(name), C(active), C(sub), C(result), C(restarts), and C(enabled), whether boot starts it.
       type: dict
@@ -172,7 +176,10 @@ containers:
       returned: when it exists
       sample: [{pid: 4711, name: nginx}]
     stats:
-      description: Limits, use of memory, CPU, disks and process ids, pressure, and how often limits were hit, as M(bulkhead.linux.cgroup_info) returns them.
+      description:
+        - Limits, use of memory, CPU, disks and process ids, pressure, and how often limits were hit, as M(bulkhead.linux.cgroup_info) returns them.
+        - Of C(memory.max), C(memory.high), C(pids.max) and C(cpu.max) it is the limit in force that is told; where that is another group's, that of the
+          unit or of a slice, C(limited_by) has the group for each of these limits.
       type: dict
       returned: when it exists
     log:

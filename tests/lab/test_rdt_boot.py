@@ -51,6 +51,6 @@ def test_what_is_kept_comes_back_after_a_reboot_and_with_its_cpus(fresh_node):
     status, told = plays.bulkhead(node, "drift")
     assert not [one for one in told["drift"] if one["target"].endswith("schemata")], (status, told)
     node.run("".join("echo 1 >%s; " % cpus % cpu for cpu in (2, 3)))
-    assert plays.until(lambda: look() == before), "%s\nwas\n%s\n%s" % (look(), before, node.run("journalctl -b -u bulkhead-replay -o cat").stdout)
+    assert plays.until(lambda: look() == before), "%s\nwas\n%s\n%s" % (look(), before, node.run("journalctl -b -u bulkhead -o cat").stdout)
     assert plays.bulkhead(node, "drift") == (0, {"drift": [], "failures": []})
-    assert len(re.findall("^Finished", node.run("journalctl -b -u bulkhead-replay.service -o cat").stdout, re.MULTILINE)) >= 2
+    assert len(re.findall("^Finished", node.run("journalctl -b -u bulkhead.service -o cat").stdout, re.MULTILINE)) >= 2

@@ -41,7 +41,7 @@ def look(node: Node) -> str:
 
 def runs(node: Node) -> int:
     """How often the unit has run in this boot."""
-    said = node.run("systemctl is-system-running --wait >/dev/null; journalctl -b -u bulkhead-replay.service -o cat").stdout
+    said = node.run("systemctl is-system-running --wait >/dev/null; journalctl -b -u bulkhead.service -o cat").stdout
     return len(re.findall("^Finished|^Failed", said, re.MULTILINE))
 
 
@@ -99,7 +99,7 @@ def reboot_on_v2(node: Node) -> None:
     # The role takes away what it has installed; what is kept stays.
     role = {"ansible.builtin.include_role": {"name": "bulkhead.linux.node"}, "vars": {"node_report": False, "node_replay": False}}
     assert re.search(r"changed=[1-9]", plays.tasks([node], role))
-    files = "systemd/system/bulkhead-replay* systemd/system/*.wants/bulkhead-replay* udev/rules.d/*bulkhead* tmpfiles.d/bulkhead*"
+    files = "systemd/system/bulkhead.* systemd/system/*.wants/bulkhead.* udev/rules.d/*bulkhead* tmpfiles.d/bulkhead*"
     left = node.run("cd /etc; ls " + files, check=False)
     assert left.stdout == ""
     assert plays.bulkhead(node, "drift")[0] == 0
@@ -109,9 +109,9 @@ def cuts_and_cpus_on_hybrid(node: Node) -> None:
     """The power is cut in the middle of keeping; a boot after that, a reboot as it should be; a CPU that goes and returns."""
     files = node.sync() + "/roles/node/files"
     node.run(
-        "install -Dm644 -t /etc/systemd/system %s/bulkhead-replay.service %s/bulkhead-replay.path; install -Dm644 -t /etc/udev/rules.d %s/90-bulkhead.rules;"
+        "install -Dm644 -t /etc/systemd/system %s/bulkhead.service %s/bulkhead.path; install -Dm644 -t /etc/udev/rules.d %s/90-bulkhead.rules;"
         "install -Dm644 -t /etc/tmpfiles.d %s/bulkhead.conf; mkdir -pm 755 /etc/bulkhead/desired.d;"
-        "systemctl daemon-reload; systemctl enable bulkhead-replay.service bulkhead-replay.path; python3 /src/tests/lab/inside/keeping.py some && sync"
+        "systemctl daemon-reload; systemctl enable bulkhead.service bulkhead.path; python3 /src/tests/lab/inside/keeping.py some && sync"
         % ((files,) * 4)
     )
     before = look(node)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: bulkhead.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is systemd's is asked of systemd: groups and containers as its units, on v2 and hybrid. What of them a reboot brings back: test_replay.py.
+"""What is systemd's is asked of systemd: groups and containers as its units, on v2, hybrid and v1. What of them a reboot brings back: test_replay.py.
 
-The questions are asked inside of the nodes, on two at a time: systemd's every reload takes seconds there.
+The questions are asked inside of the nodes, on all at a time: systemd's every reload takes seconds there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nodes import plays
 from nodes.images import HERE
 
 INSIDE = "tests/lab/inside/test_systemd_%s.py"
-MODES = ("v2", "hybrid")
+MODES = ("v2", "hybrid", "v1")
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def nodes(lab):
     return dict(zip(MODES, lab.fleet(*(("intel", mode) for mode in MODES))))
 
 
-@pytest.mark.parametrize("what", ["groups", "containers"])
-def test_on_v2_and_hybrid(what, nodes):
+@pytest.mark.parametrize("what", ["groups", "containers", "limits", "care"])
+def test_on_each_kind_of_node(what, nodes):
     with concurrent.futures.ThreadPoolExecutor(len(MODES)) as pool:
         for done in [pool.submit(plays.pytest, nodes[mode], INSIDE % what) for mode in MODES]:
             done.result()

@@ -36,6 +36,12 @@ def _escaped(component: str) -> str:
     return "".join(parts)
 
 
+def escape_path(path: str) -> str:
+    """Return a path as the name of its mount unit has it (unit_name_path_escape(), src/basic/unit-name.c)."""
+    stem = _escaped(path.strip("/").replace("/", "\0")).replace("\\x00", "-")
+    return stem or "-"
+
+
 def slice_of(name: str) -> str:
     """The slice that a group is."""
     unit = "-".join(_escaped(part) for part in name.split("/")) + ".slice"

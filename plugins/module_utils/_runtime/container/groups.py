@@ -15,10 +15,11 @@ import contextlib
 import os
 
 from ..cgroup import group as groups
-from ..cgroup import slices
+from ..cgroup import inforce, slices
 from ..cgroup.host import Hierarchy, Host
 from ..cgroup.steps import pids_in
 from ..cgroup.subtree import deepest_first
+from ..cgroup.values import MAX
 from ..errors import InvalidInput
 from ..kernel import flock
 from ..kernel.files import Tree
@@ -119,6 +120,22 @@ def freezing(record: dict[str, Any], host: Host) -> tuple[Hierarchy, str]:
     """Return where a container is frozen: its payload alone, so that its supervisor goes on."""
     hierarchy, group = host.hierarchy_of("freezer"), str(record["cgroup"])
     return hierarchy, payload_of(group, hierarchy)
+
+
+def frozen_by(record: dict[str, Any], host: Host) -> list[str]:
+    """Return the groups by which a container is frozen: its payload, or any above; empty where it is not."""
+    return inforce.frozen_by(*freezing(record, host))
+
+
+def limits_in_force(group: str, host: Host) -> dict[str, tuple[str, str]]:
+    """Return {option: (limit, group)} of a container: the smallest of its payload, its own group and those above."""
+    memory = host.by_controller.get("memory") or host.hierarchy_of("freezer")
+    return inforce.limits(host, [*inforce.above(group), payload_of(group, memory)])
+
+
+def overruled(group: str, host: Host) -> dict[str, tuple[str, str]]:
+    """Return what of limits_in_force() is of another group than the container's own."""
+    return {option: found for option, found in limits_in_force(group, host).items() if found[1] != group and found[0] != MAX}
 
 
 def inner(group: str) -> set[str]:

@@ -111,6 +111,10 @@ def _describe_group(found: dict[str, Any], host: Host, question: Question) -> No
     if "stats" in question.parts:
         stats = cgroup_info.describe(host, found["cgroup"])
         found["stats"] = {key: stats[key] for key in ("limits", "memory", "cpu", "io", "pids", "pressure", "events") if key in stats}
+        overruled = groups.overruled(found["cgroup"], host)
+        if overruled and "limits" in found["stats"]:
+            found["stats"]["limits"].update({option: limit for option, (limit, _group) in overruled.items()})
+            found["stats"]["limited_by"] = {option: group for option, (_limit, group) in overruled.items()}
 
 
 def look(paths: Paths, host: Host, asked: dict[str, Any]) -> list[dict[str, Any]]:

@@ -15,12 +15,12 @@ from ..cgroup.group import Group
 from ..cgroup.host import Host
 from ..cgroup.planning import GroupPlan, plan_groups
 from ..cgroup.report import report as report_groups
-from ..cgroup.steps import Freeze, GiveBack, is_frozen
+from ..cgroup.steps import Freeze, GiveBack
 from ..errors import BulkheadError, InvalidInput
 from ..kernel.files import read_text
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, classes, config, groups, lifting, live, locks, lookup, options, state, steps, territory, units, words
+from . import base, classes, config, groups, lifting, live, locks, lookup, mountpoints, options, state, steps, territory, units, words
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
@@ -92,18 +92,19 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
     seen = Seen(name)
     seen.record = record = state.read(paths.state(name))
     seen.has_files = os.path.isdir(paths.own(name)) or os.path.isdir(paths.aside(name))
-    if record is None or units.ours(record):
+    damaged = bool(record and record.get("damaged"))
+    if record is None or damaged or units.ours(record):
         spec = units.spec_of(name, paths) if host.systemd else None
-        if record is None and spec is not None:
-            # After a reboot: what systemd starts, or is told to start, is still known.
+        if spec is not None and (record is None or damaged):
+            # After a reboot: what systemd starts, or is told to start, is still known; so is what a damaged record was about.
             seen.record = record = {
                 "id": name,
                 "status": "stopped",
                 "pid": 0,
                 "created": "",
-                "unstarted": True,
                 "config": spec["config"],
                 "cgroup": groups.name_of(spec["config"]),
+                **({"damaged": True} if damaged else {"unstarted": True}),
             }
             seen.resources = to_json(spec["resources"])
     if record is None:
@@ -120,9 +121,9 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
         if seen.phase == "running" or state.read(paths.state(name)) not in (None, record):  # it came up meanwhile, or how it ended was written
             return _look(name, paths, host)
         if seen.phase == "stopped":
-            units.complete(name, record)
+            units.complete(name, record, paths)
     elif status == "running" and alive and monitored:
-        seen.phase = "paused" if is_frozen(*groups.freezing(record, host)) else "running"
+        seen.phase = "paused" if groups.frozen_by(record, host) else "running"
     elif status == "running" and not alive and monitored:
         # It ended this moment, and its monitor is about to write so.
         steps.wait_for_monitor(paths.state(name), record)
@@ -386,10 +387,7 @@ class Lifecycle:
 
     def _thaw(self, seen: Seen, work: _Work) -> None:
         if seen.phase in ("paused", "unsupervised") and seen.record is not None:
-            freezer, group = groups.freezing(seen.record, self.host)
-            was = bool(is_frozen(freezer, group))
-            if was or seen.phase == "paused":
-                work.thaws.append(Freeze(freezer, group, False, True))
+            work.thaws += units.thaws(seen.record, self.host)
 
     def _stop(self, container: Container, work: _Work) -> None:
         seen = container.seen
@@ -440,6 +438,7 @@ class Lifecycle:
         self._end(container, work)
         if self.host.systemd:
             work.files += units.removal(container.name, self.paths)
+        work.files += mountpoints.forget(container.name, self.paths)
         for path in (own, self.paths.aside(container.name)):
             if os.path.isdir(path):
                 work.last.append(steps.Discard(path))
@@ -457,7 +456,8 @@ class Lifecycle:
     def _adjust(self, container: Container, work: _Work) -> None:
         """A container that runs as it should: its resources, and whether it is paused."""
         seen = container.seen
-        work.standing.append(container)
+        if seen.phase != "restarting" or not units.ours(seen.record):
+            work.standing.append(container)  # of one that waits to be started by systemd, its unit makes the group
         text = to_json(container.resources)
         held = (seen.record or {}).get("config")
         if container.config is not None and held is not None:
@@ -470,14 +470,18 @@ class Lifecycle:
         if text != seen.resources:
             work.trial.append(steps.KeepResources(self.paths.state(container.name), seen.resources, text))
         if seen.record is not None and (seen.phase == "paused") != (container.wanted == "paused"):
-            paused = container.wanted == "paused"
-            work.trial.append(Freeze(*groups.freezing(seen.record, self.host), paused, not paused))
+            if container.wanted == "paused":
+                work.trial.append(Freeze(*groups.freezing(seen.record, self.host), True, False))
+            else:
+                work.trial += units.thaws(seen.record, self.host)
 
     def _make(self, container: Container, work: _Work) -> None:
         """A container that is to be started: for the first time, again, or anew because it is to be another."""
         seen, settings, group = container.seen, container.config, container.group
         if settings is None or group is None:
             raise InvalidInput("container %s: command is required: what is left of it cannot be started again" % container.name)
+        if not self.replaying:
+            mountpoints.check(settings, self.paths)
         differs = container.renews
         anew = seen.phase in ("absent", "creating", "broken") or bool(differs)
         own = self.paths.own(container.name)
@@ -518,6 +522,8 @@ class Lifecycle:
             "base_fingerprint": record["base"],
             "views": base.views() if settings["rootfs"] == "host" else [],
             "state": self.paths.state(container.name),
+            "mount_points": sorted(set(mountpoints.wanted(settings, self.paths).values())),
+            "waits_for_mounts": self.replaying,
             "classes": classes.files(settings["rdt"], container.name),
             "record": record,
             "wait": container.wait,
@@ -529,6 +535,7 @@ class Lifecycle:
             work.by_unit.append(container)
             work.bases[container.name] = record["base"]
         else:
+            work.reserve += mountpoints.keep(settings, self.paths)
             work.starts.append(steps.Start(self.call, spec))
             work.starts[-1].bookkeeping = bool(differs)
             (work.fresh if anew else work.standing).append(container)
@@ -608,7 +615,7 @@ class Lifecycle:
         _go_with_the_start(removed.steps if fresh else [])
         plan.groups = plan_groups(self.host, standing)
         plan.steps = [*work.announced, *work.thaws, *work.first, *work.aside, *removed.steps, *work.reserve, *units.reloaded(work.files), *plan.groups.steps]
-        plan.warnings = [*self.foreseen, *work.warnings, *plan.groups.warnings]
+        plan.warnings = [*self.foreseen, *work.warnings, *plan.groups.warnings, *(word for container in work.standing for word in self._overruled(container))]
         steps_of: dict[str, list[Step]] = {container.name: [] for container in containers}
         if fresh:
             host = groups.host_without(self.host, set(work.gone))
@@ -647,6 +654,17 @@ class Lifecycle:
         plan.fresh = set(work.renewed)
         plan.warnings += _without_filter([*work.fresh, *work.by_unit])
         return plan
+
+    def _overruled(self, container: Container) -> list[str]:
+        """Return what to tell of limits that do not hold, because the container's unit has smaller ones."""
+        if container.group is None or not units.ours(container.config) or container.seen.phase not in _LIVE:
+            return []
+        unit = container.group.name.rpartition("/")[0]
+        return [
+            "container %s: %s is %s in force, by the group of its unit (%s), whatever is asked for" % (container.name, option, limit, unit)
+            for option, (limit, group) in groups.overruled(container.group.name, self.host).items()
+            if group == unit
+        ]
 
     def _unused_bases(self, containers: list[Container], work: _Work) -> list[str]:
         """The bases of which the last user goes with this plan, or is made anew with another."""
@@ -733,6 +751,10 @@ class Lifecycle:
 
     def left_alone(self, container: Container) -> str:
         """Why a container that is to run and does not is left so by a replay; see Subject."""
+        if container.wanted == "started" and container.config is not None and units.ours(container.config):
+            awaited = units.awaited(container.name, self.paths)
+            if awaited:
+                return awaited
         seen = look(container.name, self.paths, self.host)
         record = seen.record
         if container.wanted != "started" or container.config is None or record is None or seen.phase != "stopped":
@@ -765,6 +787,8 @@ class Lifecycle:
                 report: dict[str, Any] = dict(report_groups(plan.groups, [container.group])[0])
                 report.pop("hierarchies", None)
                 report["cgroup"] = report["name"]
+                overruled = groups.overruled(container.group.name, self.host)
+                report["effective"] = {**report["effective"], **{key: overruled[key][0] for key in overruled if key in report["effective"]}}
             else:
                 report = {"asked": {}, "effective": {}, "rounded": []}
             report.update({"name": container.name, "state": container.wanted, **describe(container.seen)})
@@ -794,7 +818,7 @@ def describe(seen: Seen) -> dict[str, Any]:
     status = {"broken": "stopped", "unsupervised": "running"}.get(seen.phase, seen.phase)
     there = seen.phase in (*_LIVE, "unsupervised")
     found: dict[str, Any] = {"status": status, "pid": record.get("pid") or 0 if there else 0}
-    for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "bundle", "error"):
+    for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "output_lost", "bundle", "error"):
         if key in record:
             found[key] = record[key]
     if record.get("config"):

@@ -21,7 +21,7 @@ import time
 from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..kernel.files import read_text
-from . import launch, live, payload, process, state, wire
+from . import launch, live, mountpoints, payload, process, state, wire
 from .log import Log
 
 TYPE_CHECKING = False
@@ -54,6 +54,7 @@ class Watched:
         self.began = 0.0
         self.delay = _FIRST_DELAY
         self.restarts = 0
+        self.waits_for: list[str] = []  # mount points that are missing
 
     @property
     def directory(self) -> str:
@@ -127,6 +128,8 @@ class Watched:
     def again(self) -> bool:
         """Return whether its restart policy asks for another start, after an end or after a start that failed."""
         policy = self.values.config()["restart_policy"]
+        if self.waits_for and self.spec.get("waits_for_mounts"):
+            return not self.unwanted()
         if self.unwanted() or policy["name"] == "no":
             return False
         if policy["name"] == "on-failure":
@@ -165,6 +168,10 @@ class Supervisor:
             self.watched.append(watched)
         watched.running = False
         watched.began = time.monotonic()
+        watched.waits_for = mountpoints.missing(watched.spec.get("mount_points", ()))
+        if watched.waits_for:
+            self._failed(watched, launch.describe(progress, mountpoints.refused(watched.waits_for)))
+            return
         try:
             if watched.log is not None:
                 progress.doing("opening the log", watched.log.path)
@@ -204,6 +211,12 @@ class Supervisor:
 
     def _failed(self, watched: Watched, data: bytes) -> None:
         facts = launch.failure(watched.name, data)
+        if not self.committed and watched.waits_for and watched.spec.get("waits_for_mounts"):
+            # At boot, what is mounted late is no failure: it is waited for.
+            watched.ended = True
+            watched.record.update(status="stopped", pid=0, error=facts, monitor=self.identity)
+            self.tell({"event": "started", "name": watched.name, "pid": 0, "start": 0})
+            return
         if not self.committed:
             self.watched.remove(watched)
             self.tell({"event": "failed", "name": watched.name, "error": facts})
@@ -338,7 +351,7 @@ class Supervisor:
                 self.watched.remove(watched)
                 watched.record["restarting"] = False
                 watched.write()
-            elif moment >= watched.start_at:
+            elif moment >= watched.start_at or (watched.waits_for and not mountpoints.missing(watched.waits_for)):
                 watched.start_at = 0.0
                 watched.restarts += 1
                 watched.ended = False

@@ -43,7 +43,7 @@ class Call:
         self.host = host
         self._helper: Helper | None = None
         self.ended: dict[str, dict[str, Any]] = {}
-        self.stops: list[Stop] = []  # of the plan that was made last
+        self.stops: list[Any] = []  # Stop and units.StopUnit, of the plan that was made last
         self.restarted: list[str] = []  # containers that were stopped for what failed then
 
     def helper(self) -> Helper:

@@ -18,19 +18,22 @@ import _signal as signal  # type: ignore[import-not-found]  # as in process.py
 import gc
 import json
 import os
+import select
 import sys
 import time
 
 from ..cgroup.host import Host
 from ..cgroup.planning import plan_groups
 from ..errors import BulkheadError
-from ..kernel import syscalls
+from ..kernel import syscalls, systemd
 from ..kernel.files import Tree, read_text
 from ..plan import apply
-from . import base, classes, groups, helper, launch, live, monitor, process, state, territory
+from . import base, classes, groups, helper, launch, live, monitor, mountpoints, process, state, territory
+from .journal import Journal
 from .log import Log
 from .paths import Paths
 from .payload import PAYLOAD, SUPERVISOR
+from .unitfiles import group_dies, name_of
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -39,8 +42,12 @@ if TYPE_CHECKING:
 
     Sink = Any
 
-JOURNAL = "journal"
+JOURNAL = Journal.path
 _SIGKILL, _SIGTERM = 9, 15
+# The most seconds between two starts that fail.
+_LONGEST_PAUSE = 60
+# How long, in seconds, systemd may take to see that the kernel has killed for want of memory.
+_OOM_PATIENCE = 5
 
 
 def tell_systemd(text: str) -> None:
@@ -57,26 +64,6 @@ def tell_systemd(text: str) -> None:
         end.close()
 
 
-class Journal:
-    """Where the container's output goes when no file was asked for: this process's own, which systemd has tied to the journal."""
-
-    path = JOURNAL
-    written = 0
-
-    def open(self) -> None:
-        """It is open."""
-
-    def write(self, data: bytes) -> None:
-        try:
-            while data:
-                data = data[os.write(1, data) :]
-        except OSError:
-            pass  # the journal is gone; the container does not end for that
-
-    def close(self) -> None:
-        """It stays open as long as the unit lives."""
-
-
 class Watched(monitor.Watched):
     """The container of a unit: whether it is started again is for systemd to say."""
 
@@ -85,9 +72,19 @@ class Watched(monitor.Watched):
         self.spec = spec
         self.values = live.Values(self.directory, spec["config"])
         log = spec["config"]["log"]
-        self.log: Sink = Journal() if log["path"] == JOURNAL else None
+        self.log: Sink = Journal(self._note_loss) if log["path"] == JOURNAL else None
         if log["path"] and log["path"] != JOURNAL:
             self.log = Log(log["path"], log["max_size"], log["max_files"], spec["log_special"])
+        self.was_killed_as_one = False  # by the kernel, before systemd asked for its end
+
+    def note_end(self, status: int) -> None:
+        super().note_end(status)
+        if self.was_killed_as_one and self.record["exit"]["signal"] == _SIGKILL:
+            self.record["exit"]["killed_by"] = "memory"
+
+    def _note_loss(self) -> None:
+        self.record["output_lost"] = self.log.lost
+        self.write()
 
     def again(self) -> bool:
         return False
@@ -108,18 +105,25 @@ class Supervisor(monitor.Supervisor):
         self.poll.register(self._asked, 1)
 
     def _on_running(self, watched: monitor.Watched, started: launch.Started) -> None:
+        watched.record["failed_starts"] = 0
         super()._on_running(watched, started)
         tell_systemd("READY=1\nSTATUS=process 1 of the container is process %d here" % started.pid)
 
     def _failed(self, watched: monitor.Watched, data: bytes) -> None:
+        watched.record["failed_starts"] = _failed_starts(watched.record) + 1
         super()._failed(watched, data)
         self.failed = True
         error = watched.record["error"]
         sys.stderr.write("%s%s\n" % (error["problem"], ": " + os.strerror(error["errno"]) if error.get("errno") else ""))
 
     def stop(self, watched: monitor.Watched) -> None:
-        """Ask the container to end, and note when it is to be killed if it has not."""
+        """Ask the container to end, and note when it is to be killed if it has not.
+
+        systemd asks as well when the kernel has killed the whole group for want of memory.
+        """
         self.stopping = True
+        if isinstance(watched, Watched) and watched.spec["group_dies"]:
+            watched.was_killed_as_one = watched.oom_kills() > watched.kills_before
         steps_mark(watched.directory)
         thaw(watched.spec)
         config = watched.values.config()
@@ -132,6 +136,17 @@ class Supervisor(monitor.Supervisor):
                 syscalls.pidfd_send_signal(watched.started.pidfd, number)
             except ProcessLookupError:
                 pass
+
+    def _leave_the_kill_to_systemd(self, watched: monitor.Watched) -> None:
+        """Let systemd end the unit of a group that was killed as a whole for want of memory: by that, its result says so, too.
+
+        It is told by memory.events, and asks this process, which the kernel spares, to end (OOMPolicy=stop).
+        """
+        starved = (watched.record.get("exit") or {}).get("killed_by") == "memory"
+        if starved and watched.spec["group_dies"] and not self.stopping:
+            poll = select.poll()
+            poll.register(self._asked, select.POLLIN)
+            poll.poll(_OOM_PATIENCE * 1000)
 
     def run(self, watched: monitor.Watched) -> int:
         """Until the container has ended; returns what this process is to end with."""
@@ -147,6 +162,7 @@ class Supervisor(monitor.Supervisor):
             if self._kill_at and time.monotonic() >= self._kill_at:
                 self._kill_at = 0.0
                 self._send(watched, _SIGKILL)
+        self._leave_the_kill_to_systemd(watched)
         if self.stopping:
             return 0
         return launch.FAILED if self.failed else int(watched.record["exit"]["code"])
@@ -187,13 +203,15 @@ def main(path: str) -> int:
     with open(path, encoding="utf-8") as file:
         asked = json.load(file)
     config, resources = asked["config"], asked["resources"]
-    record = _record(config, paths)
     directory = paths.state(config["name"])
+    _pause(config, directory)
+    _wait_for_mounts(config, paths)
+    record = _record(config, paths)
     try:
         spec = _prepare(config, resources, record, paths)
     except (BulkheadError, OSError) as error:
         facts = launch.failure(config["name"], launch.describe(_progress(), error))
-        record.update(status="stopped", pid=0, error=facts)
+        record.update(status="stopped", pid=0, error=facts, failed_starts=_failed_starts(record) + 1)
         state.write(directory, record)
         sys.stderr.write("%s\n" % error)
         return launch.FAILED
@@ -203,6 +221,52 @@ def main(path: str) -> int:
     gc.disable()
     gc.freeze()
     return Supervisor().run(Watched(spec))
+
+
+def _failed_starts(record: dict[str, Any]) -> int:
+    """Return how many starts have failed since the container ran."""
+    return int(record.get("failed_starts") or 0)
+
+
+def _pause(config: dict[str, Any], directory: str) -> None:
+    """Let time pass between starts that fail one after the other, twice as much each time; a mount ends the pause.
+
+    A start that somebody asked for is made at once: systemd counts from 0 then.
+    """
+    record = state.read(directory) or {}
+    failed = _failed_starts(record)
+    unit = name_of(config["name"])
+    if not failed or not int((systemd.show([unit], ["NRestarts"]).get(unit) or {}).get("NRestarts") or 0):
+        return
+    seconds = min(_LONGEST_PAUSE, 2 ** min(failed - 1, 10))
+    record.update(restarting=True, monitor=state.identity(os.getpid()))
+    state.write(directory, record)
+    tell_systemd("STATUS=the start failed %d times, next in %d seconds" % (failed, seconds))
+    with open("/proc/self/mountinfo", "rb") as mounts:
+        poll = select.poll()
+        poll.register(mounts, select.POLLPRI)
+        poll.poll(seconds * 1000)
+
+
+def _wait_for_mounts(config: dict[str, Any], paths: Paths) -> None:
+    """Wait until every file system that holds files of the container is mounted again, whoever mounts it.
+
+    systemd knows of a mount unit only; for it, and so for the boot, the unit is up meanwhile. SIGTERM ends this process.
+    """
+    points = mountpoints.kept(config["name"], paths).values()
+    with open("/proc/self/mountinfo", "rb") as mounts:
+        poll = select.poll()
+        poll.register(mounts, select.POLLPRI)
+        gone: list[str] = []
+        while now := mountpoints.missing(points):
+            if now != gone:
+                gone = now
+                record = _record(config, paths)
+                problem = "container %s: %s" % (config["name"], mountpoints.refused(gone).problem)
+                record.update(status="stopped", restarting=True, error={"problem": problem}, monitor=record["creator"])
+                state.write(paths.state(config["name"]), record)
+                tell_systemd("READY=1\nSTATUS=waiting until %s is mounted" % " and ".join(gone))
+            poll.poll(_LONGEST_PAUSE * 1000)
 
 
 def _progress() -> launch.Progress:
@@ -219,7 +283,7 @@ def _record(config: dict[str, Any], paths: Paths) -> dict[str, Any]:
     record = state.read(directory)
     if record is None or record.get("damaged") or live.read(directory, record.get("config") or {}) != config:
         record = {"ociVersion": state.OCI_VERSION, "id": config["name"], "annotations": {}, "created": state.now(), "config": config}
-    for key in ("error", "exit", "finished", "creator", "log_written"):
+    for key in ("error", "exit", "finished", "creator", "log_written", "output_lost", "restarting"):
         record.pop(key, None)
     own = config["rootfs"] == "host"
     record.update(
@@ -271,6 +335,8 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
         "record": record,
         "wait": False,
         "log_special": special,
+        "mount_points": sorted(set(mountpoints.kept(config["name"], paths).values())),
+        "group_dies": group_dies(resources),
         "classes": classes.files(config.get("rdt"), config["name"]),
         "thaw": ("%s/%s/%s" % (freezer.tree.full(group.name), PAYLOAD, frozen[0]), frozen[1]),
         **groups.places(group),

@@ -11,7 +11,6 @@ not its supervisor's too, can be all that the kernel has, and outlast every daem
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import time
@@ -19,17 +18,21 @@ import time
 from .. import pack
 from ..cgroup import slices
 from ..cgroup.host import Host
-from ..cgroup.units import PERSISTENT, RUNTIME, Reload, UnitFile
+from ..cgroup.steps import Freeze, is_frozen
+from ..cgroup.units import Reload, UnitFile
 from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
-from ..kernel.files import read_text
-from ..plan import MakeLink, Step
+from ..plan import Step
 from . import enter as _enter  # noqa: F401  (part of what is left on the node)
-from . import groups, payload, state
+from . import groups, mountpoints, payload, state
 from . import unit as _unit  # noqa: F401
 from .paths import Paths
-from .specfile import WriteSpec
-from .wire import to_json
+from .unitfiles import MARGIN, PATIENCE, is_enabled, name_of
+from .unitfiles import files as files
+from .unitfiles import names as names
+from .unitfiles import not_at_boot as not_at_boot
+from .unitfiles import removal as remove_files
+from .unitfiles import spec_of as spec_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,23 +40,12 @@ if TYPE_CHECKING:
 
     from .steps import Call
 
-_WANTS = "multi-user.target.wants"
-_SYSTEM_PYTHON = "/usr/bin/python3"
-_MARK = "# Made by bulkhead.linux (container_run)"
-_RESTARTS = {"no": "no", "on-failure": "on-failure", "always": "always", "unless-stopped": "always"}
-# How long systemd may take beyond the container's own time to end, and how long a unit may be between two states.
-_MARGIN = 15
-_PATIENCE = 600.0
-_SHOWN = ("ActiveState", "SubState", "Result", "NRestarts")
+_SHOWN = ("ActiveState", "SubState", "Result", "NRestarts", "Job")
 
 
 def ours(record: dict[str, Any] | None) -> bool:
     """Whether systemd supervises the container of this record or configuration."""
     return bool(record) and ((record or {}).get("config") or record or {}).get("supervisor") == "systemd"
-
-
-def name_of(container: str) -> str:
-    return "bulkhead-%s.service" % container
 
 
 def show(containers: list[str]) -> dict[str, dict[str, str]]:
@@ -71,134 +63,8 @@ def describe(container: str) -> dict[str, Any]:
         "sub": shown.get("SubState", ""),
         "result": shown.get("Result", ""),
         "restarts": int(shown.get("NRestarts") or 0),
-        "enabled": os.path.islink("%s/%s/%s" % (PERSISTENT, _WANTS, name_of(container))),
+        "enabled": is_enabled(container),
     }
-
-
-def spec_path(container: str, root: str, paths: Paths) -> str:
-    """The file that says what the container is made of, kept as long as its unit is."""
-    return "%s/%s.json" % (paths.unit_specs[root != PERSISTENT], container)
-
-
-def spec_of(container: str, paths: Paths) -> dict[str, Any] | None:
-    """What the container's unit starts; None where it has none, or it cannot be read."""
-    for root in (PERSISTENT, RUNTIME):
-        text = read_text(spec_path(container, root, paths)) if os.path.exists("%s/%s" % (root, name_of(container))) else None
-        try:
-            if text:
-                spec: dict[str, Any] = json.loads(text)
-                return spec
-        except ValueError:
-            pass
-    return None
-
-
-def names(paths: Paths) -> list[str]:
-    """The containers that have such a file."""
-    found = set()
-    for directory in paths.unit_specs:
-        for name in os.listdir(directory) if os.path.isdir(directory) else []:
-            if name.endswith(".json") and not name.startswith("."):
-                found.add(name[: -len(".json")])
-    return sorted(found)
-
-
-def _python() -> str:
-    """The interpreter by the name that outlives an upgrade of the machine, where it has one."""
-    return _SYSTEM_PYTHON if os.path.realpath(_SYSTEM_PYTHON) == pack.interpreter() else pack.interpreter()
-
-
-def unit_text(config: dict[str, Any], resources: dict[str, Any], spec: str, paths: Paths) -> str:
-    """The unit file of a container."""
-    policy = config["restart_policy"]
-    once = policy["name"] == "on-failure" and policy["max"]
-    group_dies = str((resources.get("memory") or {}).get("oom_group") or "0").lower() in ("1", "true", "yes", "on")
-    lines = [
-        "%s; what is changed here is lost." % _MARK,
-        "[Unit]",
-        "Description=Container %s" % config["name"],
-        "RequiresMountsFor=%s" % paths.lib,
-    ]
-    if config["network"]["mode"] == "host":
-        lines.append("After=network.target")
-    # However often it ends it may be started again, but where a number of times was given.
-    lines += ["StartLimitIntervalSec=infinity", "StartLimitBurst=%d" % (policy["max"] + 1)] if once else ["StartLimitIntervalSec=0"]
-    lines += [
-        "",
-        "[Service]",
-        "Type=notify",
-        "NotifyAccess=main",
-        "ExecStart=%s -I -S %s run-unit %s" % (_python(), paths.core, spec),
-        "Slice=%s" % groups.slice_of(config),
-        "Delegate=yes",
-        "Restart=%s" % _RESTARTS[policy["name"]],
-        "RestartSec=1",
-        "KillMode=mixed",
-        "TimeoutStartSec=%d" % _PATIENCE,
-        "TimeoutStopSec=%d" % (config["stop_timeout"] + _MARGIN),
-        # One process that is killed for want of memory does not end a container, unless all of it is to be killed.
-        "OOMPolicy=%s" % ("stop" if group_dies else "continue"),
-        "TasksMax=infinity",
-        "SyslogIdentifier=%s" % config["name"],
-        "StandardOutput=journal",
-        "StandardError=journal",
-    ]
-    if paths.prefix:
-        lines.append("Environment=BULKHEAD_PREFIX=%s" % paths.prefix)
-    return "\n".join([*lines, "", "[Install]", "WantedBy=multi-user.target", ""])
-
-
-def files(config: dict[str, Any], resources: dict[str, Any], at_boot: bool, persist: bool, paths: Paths) -> list[Step]:
-    """The steps that keep a container's unit; none when it is kept already. at_boot: whether boot starts it."""
-    name = config["name"]
-    unit = name_of(name)
-    root = PERSISTENT if persist or os.path.exists("%s/%s" % (PERSISTENT, unit)) else RUNTIME
-    spec = spec_path(name, root, paths)
-    found: list[Step] = []
-    content = to_json({"config": config, "resources": resources}) + "\n"
-    held = read_text(spec)
-    if held != content:
-        found.append(WriteSpec(spec, held, content))
-    path = "%s/%s" % (root, unit)
-    text, wanted = read_text(path), unit_text(config, resources, spec, paths)
-    if text != wanted:
-        found.append(UnitFile(path, text, wanted))
-    link = "%s/%s/%s" % (PERSISTENT, _WANTS, unit)
-    if root == PERSISTENT and os.path.islink(link) != at_boot:
-        found.append(MakeLink(link, path, remove=not at_boot))
-    if root == PERSISTENT:
-        found += _removals(name, (RUNTIME,), paths)
-    return found
-
-
-def _removals(name: str, roots: tuple[str, ...], paths: Paths) -> list[Step]:
-    found: list[Step] = []
-    unit = name_of(name)
-    link = "%s/%s/%s" % (PERSISTENT, _WANTS, unit)
-    if PERSISTENT in roots and os.path.islink(link):
-        found.append(MakeLink(link, "%s/%s" % (PERSISTENT, unit), remove=True))
-    for root in roots:
-        path = "%s/%s" % (root, unit)
-        text = read_text(path)
-        if text is not None and text.startswith(_MARK):
-            found.append(UnitFile(path, text, None))
-        spec = spec_path(name, root, paths)
-        held = read_text(spec)
-        if held is not None:
-            found.append(WriteSpec(spec, held, None))
-    return found
-
-
-def removal(name: str, paths: Paths) -> list[Step]:
-    """The steps that take a container's unit away."""
-    return _removals(name, (PERSISTENT, RUNTIME), paths)
-
-
-def not_at_boot(name: str) -> list[Step]:
-    """The step after which boot does not start it."""
-    unit = name_of(name)
-    link = "%s/%s/%s" % (PERSISTENT, _WANTS, unit)
-    return [MakeLink(link, "%s/%s" % (PERSISTENT, unit), remove=True)] if os.path.islink(link) else []
 
 
 def reloaded(file_steps: list[Step]) -> list[Step]:
@@ -264,7 +130,10 @@ class StartUnits(Step):
 
 
 class StopUnit(Step):
-    """Have systemd stop a container."""
+    """Have systemd stop a container.
+
+    The stops of one plan are one call: the first that is done stops all of them, while those of built-in supervisors wait as well.
+    """
 
     after = "stopped"
 
@@ -273,16 +142,121 @@ class StopUnit(Step):
         self.record = record
         self.target = name_of(record["id"])
         self.before = before
+        self._asked = False
+        self._done = False
+        self._turn_came = False
+        call.stops.append(self)
+
+    def _ask(self) -> None:
+        """Have systemd begin with this stop and all others of the plan."""
+        mine = [stop for stop in self._all() if not stop._asked]
+        if mine:
+            for stop in mine:
+                stop._asked = True
+            systemd.stop([stop.target for stop in mine], wait=False)
+
+    def _all(self) -> list[StopUnit]:
+        return [stop for stop in self.call.stops if isinstance(stop, StopUnit)]
 
     def do(self) -> None:
-        systemd.stop([self.target])
-        systemd.forget_failures([self.target])
-        _note_end(self.call.paths.state(self.record["id"]))
+        self._turn_came = True
+        if self._done:
+            return
+        try:
+            for stop in self.call.stops:
+                if not isinstance(stop, StopUnit):
+                    stop._ask()
+            self._finish()
+        except BaseException:
+            self.call.restart_asked()
+            raise
+
+    def _finish(self) -> None:
+        """Wait until every unit of the plan has stopped, and see that its record says so."""
+        left = [stop for stop in self._all() if not stop._done]
+        for stop in left:
+            stop._asked = True
+        longest = max(int((stop.record.get("config") or {}).get("stop_timeout", 0)) for stop in left)
+        systemd.stop([stop.target for stop in left], patience=longest + 4 * MARGIN + PATIENCE)
+        systemd.forget_failures([stop.target for stop in left])
+        for stop in left:
+            _note_end(self.call.paths.state(stop.record["id"]))
+            stop._done = True
+
+    def restart_if_asked(self) -> None:
+        """Undo a stop whose own turn did not come or failed: the plan undoes those before it."""
+        if self._asked and not (self._done and self._turn_came):
+            systemd.stop([self.target])
+            self._done = True
+            self.undo()
 
     def undo(self) -> None:
         if self.before in ("running", "paused", "restarting"):
             systemd.start([self.target])
             self.call.restarted.append(self.record["id"])
+            self.call.restarted.append(self.record["id"])
+
+
+class ForgetFailure(Step):
+    """Have systemd forget that the unit of a container has failed: it would stay in its list, and the machine count as degraded."""
+
+    before = "failed"
+    after = None
+
+    def __init__(self, unit: str) -> None:
+        self.target = unit
+
+    def do(self) -> None:
+        systemd.forget_failures([self.target])
+
+    def undo(self) -> None:
+        """What it failed of is in the journal."""
+
+
+def removal(name: str, paths: Paths) -> list[Step]:
+    """Return the steps that take a container's unit away, and what systemd remembers of it."""
+    found = remove_files(name, paths)
+    if found and show([name])[name].get("ActiveState") == "failed":
+        found.insert(0, ForgetFailure(name_of(name)))
+    return found
+
+
+class Thaw(Step):
+    """Thaw a group that holds a container from above: that of its unit, by systemd where systemd has frozen it."""
+
+    after = "running"
+    before = "frozen"
+
+    def __init__(self, unit: str, freeze: Freeze) -> None:
+        self.unit = unit
+        self.freeze = freeze
+        self.target = freeze.target
+
+    def do(self) -> None:
+        systemd.freeze(self.unit, False)
+        if is_frozen(self.freeze.hierarchy, self.freeze.group):
+            self.freeze.do()
+
+    def undo(self) -> None:
+        systemd.freeze(self.unit, True)
+
+
+def thaws(record: dict[str, Any], host: Host) -> list[Step]:
+    """Return the steps that thaw a container, by whatever group of its own it is frozen. Raises BulkheadError for one above those."""
+    hierarchy = host.hierarchy_of("freezer")
+    own = str(record["cgroup"])
+    found: list[Step] = []
+    unit = own.rpartition("/")[0] if ours(record) else own
+    for group in groups.frozen_by(record, host):
+        freeze = Freeze(hierarchy, group, False, True)
+        if group == unit and ours(record) and hierarchy.version == 2:
+            found.append(Thaw(name_of(record["id"]), freeze))
+        elif group == unit or group.startswith(unit + "/"):
+            found.append(freeze)
+        else:
+            problem = "container %s is frozen with the group %s above it" % (record["id"], hierarchy.tree.full(group))
+            raise BulkheadError(problem, target=freeze.target, hint="thaw that group: whoever froze it froze all that is in it")
+    return list(reversed(found))
 
 
 def _killed(by: str = "") -> dict[str, Any]:
@@ -290,16 +264,32 @@ def _killed(by: str = "") -> dict[str, Any]:
     return {"code": 137, "signal": 9, "killed_by": by}
 
 
-def complete(container: str, record: dict[str, Any]) -> None:
+def complete(container: str, record: dict[str, Any], paths: Paths) -> None:
     """Say in the record of a container that has ended how it did, where who writes that was killed with it; systemd knows why.
 
     So it is when the kernel kills a whole group for want of memory: at the second event of the same kill, systemd goes from
-    SIGTERM to SIGKILL (service_notify_cgroup_oom_event(), src/core/service.c).
+    SIGTERM to SIGKILL (service_notify_cgroup_oom_event(), src/core/service.c). Said as well: what it waits for.
     """
-    if record.get("status") == "running":
+    if record.get("status") in ("running", "creating"):
         starved = show([container])[container].get("Result") == "oom-kill"
         record.update(status="stopped", pid=0, exit=_killed("memory" if starved else ""))
         record["oom_kills"] = max(int(record.get("oom_kills") or 0), int(starved))
+    gone = mountpoints.missing(mountpoints.kept(container, paths).values()) if is_enabled(container) else []
+    if gone:
+        record["error"] = {"problem": "container %s: %s" % (container, mountpoints.refused(gone).problem)}
+
+
+def awaited(container: str, paths: Paths) -> str:
+    """Return why a container that does not run will do so without anybody's help; empty where it will not."""
+    record = state.read(paths.state(container)) or {}
+    if (record.get("status") == "running" and state.is_alive(record.get("monitor"))) or spec_of(container, paths) is None:
+        return ""
+    shown = show([container])[container]
+    active = shown.get("ActiveState")
+    if (active == "activating" and shown.get("SubState") != "auto-restart") or (active != "active" and shown.get("Job", "0") not in ("", "0")):
+        return "systemd is starting it"
+    gone = mountpoints.missing(mountpoints.kept(container, paths).values())
+    return "it waits until %s is mounted" % " and ".join(gone) if gone and is_enabled(container) else ""
 
 
 def _note_end(directory: str) -> None:
@@ -362,14 +352,15 @@ def stop_empty_slice(config: dict[str, Any], host: Host) -> None:
 
 def phase(container: str, record: dict[str, Any]) -> str:
     """Where a container is that does not run now: stopped, restarting, or broken; waits while its unit is between two states."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while True:
         shown = show([container])[container]
         active, sub = shown.get("ActiveState", "inactive"), shown.get("SubState", "")
-        if sub == "auto-restart":
+        if sub == "auto-restart" or (active in ("activating", "active") and record.get("restarting") and state.is_alive(record.get("monitor"))):
             return "restarting"
         if active in ("inactive", "failed"):
-            return "stopped" if record.get("status") in ("stopped", "running") else "broken"
+            # What its unit has begun is whole: its files were made before.
+            return "stopped" if record.get("status") in ("stopped", "running") or record.get("invocation") else "broken"
         if active == "active":
             return "running"
         if time.monotonic() > deadline:
@@ -395,7 +386,7 @@ def wait_for_end(container: str, paths: Paths) -> dict[str, Any]:
                 os.close(pidfd)
         if phase(container, record) in ("stopped", "broken"):
             record = state.read(paths.state(container)) or {}
-            complete(container, record)
+            complete(container, record, paths)
             exit_status: dict[str, Any] = record.get("exit") or _killed()
             return exit_status
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # How long a call may take, in seconds: stopping a unit waits for its processes, for each as long as the unit says.
 _PATIENCE = 600.0
+# How long the journal may take to write down what it was told, and to be searched.
+_SYNC_PATIENCE, _READ_PATIENCE = 3.0, 20.0
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
 
@@ -27,16 +29,16 @@ def booted() -> bool:
     return os.path.isdir("/run/systemd/system")
 
 
-def _run(command: list[str], problem: str, hint: str = "") -> str:
-    """The output of a command. Raises BulkheadError with its words where it fails."""
+def _run(command: list[str], problem: str, hint: str = "", patience: float = _PATIENCE) -> str:
+    """Return the output of a command, which may take `patience` seconds. Raises BulkheadError with its words where it fails."""
     import subprocess
 
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=False, env=_ENVIRONMENT)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=patience, check=False, env=_ENVIRONMENT)
     except OSError as error:
         raise BulkheadError.from_os(problem, error, target=command[0]) from None
     except subprocess.TimeoutExpired:
-        raise BulkheadError("%s: systemd did not answer within %d seconds" % (problem, _PATIENCE), target=" ".join(command)) from None
+        raise BulkheadError("%s: systemd did not answer within %d seconds" % (problem, patience), target=" ".join(command)) from None
     if done.returncode:
         words = " ".join(done.stderr.decode("utf-8", "replace").split())
         raise BulkheadError("%s: systemd answered: %s" % (problem, words or "status %d" % done.returncode), target=" ".join(command[:40]), hint=hint)
@@ -75,9 +77,10 @@ def start(units: list[str]) -> None:
     _run(["systemctl", "start", "--", *units], "%s could not be started" % ", ".join(units))
 
 
-def stop(units: list[str]) -> None:
-    """Stop units with all that needs them, and wait until they are gone."""
-    _run(["systemctl", "stop", "--", *units], "%s could not be stopped" % ", ".join(units))
+def stop(units: list[str], wait: bool = True, patience: float = _PATIENCE) -> None:
+    """Stop units with all that needs them; wait until they are gone, at most `patience` seconds, or only begin to stop them."""
+    options = [] if wait else ["--no-block"]
+    _run(["systemctl", "stop", *options, "--", *units], "%s could not be stopped" % ", ".join(units), patience=patience)
 
 
 def forget_failures(units: list[str]) -> None:
@@ -94,10 +97,16 @@ def freeze(unit: str, frozen: bool) -> None:
 
 
 def journal(command: list[str]) -> str:
-    """What a journalctl(1) command prints, when everything that was said so far has got there; empty where there is no journal."""
+    """Return what a journalctl(1) command prints; empty where there is no journal.
+
+    What was said so far gets there first, if it does so soon: behind a service that floods the journal that takes minutes.
+    """
     try:
-        _run(["journalctl", "--sync"], "the journal could not be brought up to date")
-        return _run(command, "the journal could not be read")
+        _run(["journalctl", "--sync"], "the journal could not be brought up to date", patience=_SYNC_PATIENCE)
+    except BulkheadError:
+        pass
+    try:
+        return _run(command, "the journal could not be read", patience=_READ_PATIENCE)
     except BulkheadError:
         return ""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import plan as plans
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup import capacity, info
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup import capacity, info, inforce
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.group import parse_group
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Hierarchy
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.planning import plan_groups
@@ -178,6 +178,31 @@ def test_the_group_of_a_process(tmp_path: Path) -> None:
 def test_a_controller_that_is_bound_elsewhere_is_told(v2: FakeHost) -> None:
     with pytest.raises(InvalidInput, match="x needs the controller 'bh_nothing', which this machine does not offer: its kernel was built without it"):
         v2.hierarchy("bh_nothing", "x")
+
+
+def test_the_smallest_limit_on_the_way_up_is_in_force(host: FakeHost) -> None:
+    make(host, {"name": "a", "memory": {"max": "64M"}, "cpu": {"max": 2}}, {"name": "a/b", "memory": {"max": "100M"}, "cpu": {"max": 0.5}, "pids": {"max": 7}})
+    make(host, {"name": "a/b/c", "cpu": {"max": "40ms 100ms"}, "pids": {"max": 9}})
+    assert inforce.above("a/b/c") == ["a/b/c", "a/b", "a"]
+    found = inforce.limits(host, inforce.above("a/b/c"))
+    assert found["memory.max"] == (str(64 * MIB), "a")
+    assert found["cpu.max"] == ("40000 100000", "a/b/c")
+    assert found["pids.max"] == ("7", "a/b")
+
+
+@pytest.mark.parametrize("frozen", [["a"], ["a/b"], ["a", "a/b/c"], []])
+def test_frozen_is_what_a_group_above_is(frozen: list[str], host: FakeHost) -> None:
+    """The fake kernel does not hand it down, so what the kernel shows below is written here."""
+    make(host, {"name": "a/b/c", "pids": {"max": 9}, "frozen": False})
+    tree = host.hierarchy_of("freezer").tree
+    for name in inforce.above("a/b/c"):
+        if host.hierarchy_of("freezer").version == 2:
+            texts = {"cgroup.freeze": str(int(name in frozen)), "cgroup.events": "populated 1\nfrozen %d\n" % bool(frozen)}
+        else:
+            texts = {"freezer.self_freezing": str(int(name in frozen)), "freezer.state": "FROZEN" if frozen else "THAWED"}
+        for file, text in texts.items():
+            Path(tree.full("%s/%s" % (name, file))).write_text(text)
+    assert sorted(inforce.frozen_by(host.hierarchy_of("freezer"), "a/b/c")) == frozen
 
 
 def test_processes_of_the_groups_below(host: FakeHost) -> None:
