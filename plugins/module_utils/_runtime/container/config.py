@@ -326,6 +326,11 @@ def parse_supervisor(asked: object, systemd_runs: bool) -> str:
     return "systemd" if systemd_runs and text != "builtin" else "builtin"
 
 
+def default_log(directory: str, name: str) -> str:
+    """The log of a container that was given none."""
+    return "%s/%s.log" % (directory, name)
+
+
 def parse(options: dict[str, Any], log_directory: str, systemd_runs: bool = False, look: bool = True) -> dict[str, Any]:
     """The configuration of a container from a module's options. Raises InvalidInput that names the container.
 

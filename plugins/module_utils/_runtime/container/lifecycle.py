@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -17,10 +18,9 @@ from ..cgroup.planning import GroupPlan, plan_groups
 from ..cgroup.report import report as report_groups
 from ..cgroup.steps import Freeze, GiveBack, is_frozen
 from ..errors import BulkheadError, InvalidInput
-from ..kernel.files import read_text
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, classes, config, groups, lifting, live, locks, lookup, options, state, steps, territory, units, words
+from . import base, classes, config, groups, lifting, live, locks, lookup, nesting, options, state, steps, territory, units, words
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
@@ -57,6 +57,7 @@ class Container:
         self.resources = resources
         self.wait = wait
         self.laid_over: dict[str, Any] = {}
+        self.asked_group = ""  # by the options, where what is there does not say it any more
         self.group: Group | None = None
         self.lifts = False  # whether the group is asked to let go of limits
         self.seen = Seen(name)
@@ -92,6 +93,8 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
     seen = Seen(name)
     seen.record = record = state.read(paths.state(name))
     seen.has_files = os.path.isdir(paths.own(name)) or os.path.isdir(paths.aside(name))
+    if record is not None and record.get("damaged"):
+        _complete_damaged(record, name, paths, host)
     if record is None or units.ours(record):
         spec = units.spec_of(name, paths) if host.systemd else None
         if record is None and spec is not None:
@@ -108,7 +111,7 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
             seen.resources = to_json(spec["resources"])
     if record is None:
         return seen
-    seen.resources = read_text(paths.state(name) + "/resources.json") or seen.resources
+    seen.resources = state.resources(paths.state(name)) or seen.resources
     group = str(record.get("cgroup") or "")
     seen.has_group = bool(group) and groups.exists(group, host)
     status, monitored = record["status"], state.is_alive(record.get("monitor"))
@@ -124,27 +127,39 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
     elif status == "running" and alive and monitored:
         seen.phase = "paused" if is_frozen(*groups.freezing(record, host)) else "running"
     elif status == "running" and not alive and monitored:
-        # It ended this moment, and its monitor is about to write so.
-        steps.wait_for_monitor(paths.state(name), record)
-        return _look(name, paths, host)
+        # It ended this moment, and its monitor is about to write so; where it cannot (a full /run), it has ended all the same.
+        if steps.is_written(paths.state(name), record):
+            return _look(name, paths, host)
+        _without_supervisor(seen, record, alive, "its end could not be written down: is /run full?")
     elif status == "stopped":
         restarts = monitored and state.is_restarting(record) and not os.path.exists(paths.state(name) + "/" + state.STOPPING)
         seen.phase = "restarting" if restarts else "stopped"
     elif status == "running":
-        _without_supervisor(seen, record, alive)
+        _without_supervisor(seen, record, alive, "the process that supervised the container was killed, and the container with it")
     else:
         seen.phase = "creating" if state.is_alive(record.get("creator")) else "broken"
     return seen
 
 
-def _without_supervisor(seen: Seen, record: dict[str, Any], alive: bool) -> None:
+def _complete_damaged(record: dict[str, Any], name: str, paths: Paths, host: Host) -> None:
+    """Say of a container with a damaged record where it is and who supervises it, by what else is kept of it."""
+    spec = units.spec_of(name, paths) if host.systemd else None
+    try:
+        if spec is not None:
+            record["config"], record["cgroup"] = spec["config"], groups.name_of(spec["config"])
+        elif not record["cgroup"]:
+            record["cgroup"] = groups.name_of(json.loads(state.text_of(paths.own(name) + "/config.json") or ""))
+    except (ValueError, KeyError, TypeError):
+        pass  # then what is asked for says it, where it does
+
+
+def _without_supervisor(seen: Seen, record: dict[str, Any], alive: bool, problem: str) -> None:
     """Judge a container whose supervisor was killed: its first process goes with it, but for one that is frozen."""
     if alive:
         seen.phase = "unsupervised"
         return
     seen.phase = "stopped"
-    problem = {"problem": "the process that supervised the container was killed, and the container with it"}
-    record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": ""}, error=problem)
+    record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": ""}, error={"problem": problem})
 
 
 class ContainerPlan(Plan):
@@ -178,6 +193,11 @@ class Lifecycle:
         if wanted not in _STATES:
             raise InvalidInput("container %s: state %r is none of %s" % (name, wanted, ", ".join(_STATES)))
         wait = words.boolean(given.get("wait"), "wait", False)
+        container = self._parse(name, wanted, wait, given)
+        container.asked_group = "%s/%s" % (given.get("cgroup_parent") or "bulkhead", name)
+        return container
+
+    def _parse(self, name: str, wanted: str, wait: bool, given: dict[str, Any]) -> Container:
         if given.get("command") is None:
             return self._parse_name_only(name, wanted, wait, given)
         ends = wanted in ("absent", "stopped")
@@ -280,12 +300,27 @@ class Lifecycle:
         self.call.stops = []
         for container in containers:
             container.seen = look(container.name, self.paths, self.host)
+            self._find_damaged(container)
             self._complete(container)
             self._compare(container)
             if container.config is not None and (container.group is None or container.lifts or self._lifts(container)):
                 self._find_group(container)
             self._plan_one(container, work)
+        self._check_nesting(containers, work)
         return self._assemble(containers, work)
+
+    def _find_damaged(self, container: Container) -> None:
+        """Where nothing that is kept of a damaged container tells its control group any more, the options do."""
+        record = container.seen.record
+        if record and record.get("damaged") and not record["cgroup"] and groups.has_payload(container.asked_group, self.host):
+            record["cgroup"] = container.asked_group
+            container.seen.has_group = True
+
+    def _check_nesting(self, containers: list[Container], work: _Work) -> None:
+        """Refuse a container in the control group of another one, before anything is written."""
+        made = {container.name: container.group.name for container in containers if container.group is not None and container.name in work.renewed}
+        if made:
+            nesting.check(made, {container.name for container in containers if container.wanted == "absent"}, self.paths)
 
     def _complete(self, container: Container) -> None:
         """Where only a name was given: what the container is made from already, with what is to change of it."""
@@ -319,7 +354,7 @@ class Lifecycle:
         if container.config is None or container.wanted in ("absent", "stopped"):
             return
         record = container.seen.record
-        if record is not None:
+        if record is not None and not record.get("damaged"):
             self._adopt_resources(container)
             differing = options.differences(record.get("config") or {}, container.config)
             # A supervisor of an earlier release does not look for changes.
@@ -408,6 +443,9 @@ class Lifecycle:
         if group and groups.has_payload(group, self.host):
             work.first.append(steps.EmptyGroup(self.call, group))
         if record.get("damaged"):
+            if group and seen.has_group and not units.ours(record):
+                work.emptied |= groups.inner(group)
+                work.gone.append(group)
             work.last.append(steps.Forget(self.call, seen.name, group, "", seen.phase))
 
     def _end_process(self, seen: Seen, work: _Work) -> None:
@@ -443,9 +481,11 @@ class Lifecycle:
         for path in (own, self.paths.aside(container.name)):
             if os.path.isdir(path):
                 work.last.append(steps.Discard(path))
-        if seen.record is not None:
-            log = str(((seen.record.get("config") or {}).get("log") or {}).get("path") or "")
-            work.last.append(steps.Forget(self.call, container.name, str(seen.record.get("cgroup") or ""), log, seen.phase))
+        if seen.record is not None or seen.has_files:
+            record = seen.record or {}
+            # What is damaged, or was put to rest as such, does not tell its log.
+            log = str(record["config"]["log"]["path"] or "") if "config" in record else config.default_log(self.paths.log, container.name)
+            work.last.append(steps.Forget(self.call, container.name, str(record.get("cgroup") or ""), log, seen.phase))
             self._remove_class(seen.record, None, work)
 
     def _remove_class(self, record: dict[str, Any] | None, settings: dict[str, Any] | None, work: _Work) -> None:
@@ -464,7 +504,7 @@ class Lifecycle:
             container.config = options.as_held(container.config, held)
         if container.config is not None and container.lives:
             directory = self.paths.state(container.name)
-            work.trial.append(steps.KeepLive(directory, read_text(directory + "/" + live.FILE), live.text_of(container.config)))
+            work.trial.append(steps.KeepLive(directory, state.text_of(directory + "/" + live.FILE), live.text_of(container.config)))
         if container.config is not None and units.ours(container.config):
             work.files += units.files(container.config, container.resources, True, self._persists(container), self.paths)
         if text != seen.resources:
@@ -496,7 +536,7 @@ class Lifecycle:
         after = "running" if before is not None else "running with " + options.shown(settings, {}, ["rootfs", "command"])
         work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after, differs))
         _go_with_the_start([step for step in work.first if isinstance(step, (steps.Stop, units.StopUnit)) and step.record is seen.record])
-        changed = read_text(self.paths.state(container.name) + "/" + live.FILE)
+        changed = state.text_of(self.paths.state(container.name) + "/" + live.FILE)
         if changed is not None:
             work.reserve.append(steps.KeepLive(self.paths.state(container.name), changed, None))
         work.reserve.append(steps.KeepResources(self.paths.state(container.name), seen.resources, to_json(container.resources)))
@@ -652,8 +692,7 @@ class Lifecycle:
         """The bases of which the last user goes with this plan, or is made anew with another."""
         begun = {**work.bases, **{start.name: str(start.spec["base_fingerprint"]) for start in work.starts}}
         leaving = [container for container in containers if container.wanted == "absent" or container.name in begun]
-        records = {container.name: container.seen.record or {} for container in leaving}
-        if not any(record.get("damaged") or record.get("base", "") != begun.get(name, "") for name, record in records.items()):
+        if not any(_base_of(container.seen) != begun.get(container.name, "") for container in leaving):
             return []
         users = {**dict.fromkeys(container.name for container in leaving), **begun}
         used = {*users.values(), *(name for container, name in base.users(self.paths).items() if container not in users)}
@@ -794,9 +833,12 @@ def describe(seen: Seen) -> dict[str, Any]:
     status = {"broken": "stopped", "unsupervised": "running"}.get(seen.phase, seen.phase)
     there = seen.phase in (*_LIVE, "unsupervised")
     found: dict[str, Any] = {"status": status, "pid": record.get("pid") or 0 if there else 0}
-    for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "bundle", "error"):
+    for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "bundle"):
         if key in record:
             found[key] = record[key]
+    if "error" in record:
+        number = record["error"].get("errno")
+        found["error"] = {**record["error"], "errno": errno.errorcode.get(number, str(number)) if number else ""}
     if record.get("config"):
         found["log"] = record["config"]["log"]["path"]
     if seen.phase in ("broken", "unsupervised"):
@@ -834,6 +876,13 @@ def _without_filter(containers: list[Container]) -> list[str]:
     names = [container.name for container in containers if (container.config or {}).get("seccomp") == seccomp.DEFAULT]
     reason = filters.why_not() if names else ""
     return ["no seccomp filter for %s: %s" % (", ".join(names), reason)] if reason else []
+
+
+def _base_of(seen: Seen) -> str | None:
+    """Which base a container has; None where a damaged record, or none, does not tell."""
+    if seen.record is None:
+        return None if seen.has_files else ""
+    return None if seen.record.get("damaged") else str(seen.record.get("base", ""))
 
 
 def _options_of(resources: dict[str, Any], above: str = "") -> set[str]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 
-from ..kernel.files import read_text
+from .state import text_of as read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,16 +42,25 @@ def over(config: dict[str, Any], text: str) -> dict[str, Any]:
     """A configuration with these lines laid over it."""
     found = dict(config)
     for line in text.splitlines():
-        name, _space, value = line.partition(" ")
-        key, _dot, inner = name.partition(".")
-        if name == "restart_policy":
-            policy, _colon, most = value.partition(":")
-            found[key] = {"name": policy, "max": int(most or 0)}
-        elif inner:
-            found[key] = {**found.get(key, {}), inner: int(value)}
-        else:
-            found[key] = int(value)
+        try:
+            _lay_over(found, line)
+        except ValueError:
+            continue  # a damaged line changes nothing
     return found
+
+
+def _lay_over(config: dict[str, Any], line: str) -> None:
+    name, _space, value = line.partition(" ")
+    key, _dot, inner = name.partition(".")
+    if key not in config:
+        raise ValueError("%r is no value of a configuration" % key)
+    if name == "restart_policy":
+        policy, _colon, most = value.partition(":")
+        config[key] = {"name": policy, "max": int(most or 0)}
+    elif inner:
+        config[key] = {**config[key], inner: int(value)}
+    else:
+        config[key] = int(value)
 
 
 def read(directory: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,6 @@ import time
 
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from ..kernel.files import read_text
 from . import launch, live, payload, process, state, wire
 from .log import Log
 
@@ -49,6 +48,7 @@ class Watched:
         self.started: launch.Started | None = None
         self.running = False  # the command was executed
         self.ended = False
+        self.unwritten = False  # whether the file lacks what the record says
         self.kills_before = 0  # of this start, see oom_kills()
         self.start_at = 0.0  # when it is to be started again; 0 for never
         self.began = 0.0
@@ -62,16 +62,18 @@ class Watched:
 
     def _is_current(self) -> bool:
         """Whether the record in the file is still that of this making of the container, and not of a later one or none."""
-        text = read_text(self.directory + "/" + state.FILE)
+        text = state.text_of(self.directory + "/" + state.FILE)
         return text is not None and '"created": "%s"' % self.record["created"] in text
 
     def write(self) -> None:
         """Bring the record to the file. It may be gone, or another's: then the container was removed or made anew, and that is right."""
+        self.unwritten = False
         if self._is_current():
             try:
                 state.write(self.directory, self.record)
             except OSError:
-                pass  # it is gone, or its file system is full: the container goes on, and the next change is written again
+                # Its file system is full: the container goes on, and this is written when there is room.
+                self.unwritten = True
 
     def unwanted(self) -> bool:
         """Whether somebody is stopping it, or has replaced it."""
@@ -124,6 +126,10 @@ class Watched:
             finished=state.now(),
         )
 
+    def over(self) -> bool:
+        """Return whether it runs no more and is not to be started again."""
+        return self.started is None and not self.start_at
+
     def again(self) -> bool:
         """Return whether its restart policy asks for another start, after an end or after a start that failed."""
         policy = self.values.config()["restart_policy"]
@@ -136,7 +142,12 @@ class Watched:
 
 
 class Supervisor:
-    """The loop. `control` is the socket to the module, `commit` becomes readable when the call has committed."""
+    """The loop. `control` is the socket to the module, `commit` becomes readable when the call has committed.
+
+    lingers: whether it stays until the end of a container is written down, where there is no room for that.
+    """
+
+    lingers = True
 
     def __init__(self, control: int, commit: int) -> None:
         self.control = control
@@ -304,10 +315,15 @@ class Supervisor:
             watched.delay = min(watched.delay * 2, _LAST_DELAY)
         else:
             watched.start_at = 0.0
-            self.watched.remove(watched)
         watched.record["restarting"] = bool(watched.start_at)
         watched.write()
         if not watched.start_at:
+            self._finish(watched)
+
+    def _finish(self, watched: Watched) -> None:
+        """Be done with a container that is not started again, once that is written down."""
+        if not (watched.unwritten and self.lingers):
+            self.watched.remove(watched)
             self.tell({"event": "ended", "name": watched.name, "exit": watched.record.get("exit")})
 
     def on_commit(self) -> None:
@@ -331,13 +347,18 @@ class Supervisor:
     def _start_due(self) -> None:
         moment = time.monotonic()
         for watched in list(self.watched):
+            if watched.unwritten:
+                watched.write()
+                if watched.over():
+                    self._finish(watched)
+                    continue
             if not watched.start_at:
                 continue
             if watched.unwanted():
                 watched.start_at = 0.0
-                self.watched.remove(watched)
                 watched.record["restarting"] = False
                 watched.write()
+                self._finish(watched)
             elif moment >= watched.start_at:
                 watched.start_at = 0.0
                 watched.restarts += 1
@@ -346,7 +367,7 @@ class Supervisor:
 
     def step(self, most: int | None = None) -> list[int]:
         """Wait for something to happen, `most` milliseconds, and see to it; returns the descriptors that are not the loop's own."""
-        waiting = any(watched.start_at for watched in self.watched)
+        waiting = any(watched.start_at or watched.unwritten for watched in self.watched)
         others = []
         for fd, _events in self.poll.poll(_LOOK if waiting else most):
             if fd == self.commit or fd in self.by_fd:

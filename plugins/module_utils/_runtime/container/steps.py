@@ -20,7 +20,6 @@ from ..cgroup.planning import plan_groups
 from ..cgroup.steps import wait_until
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from ..kernel.files import read_text
 from ..plan import Step, apply
 from . import base, groups, live, log, payload, state, territory, units
 from .paths import Paths
@@ -77,15 +76,26 @@ def mark_stopping(directory: str) -> None:
     """Tell the monitor that the container's end is meant."""
     try:
         os.close(os.open(directory + "/" + state.STOPPING, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    except FileNotFoundError:
-        pass
+    except (FileNotFoundError, IsADirectoryError):
+        pass  # the container is gone, or it is said already
 
 
 def clear_stopping(directory: str) -> None:
-    try:
-        os.unlink(directory + "/" + state.STOPPING)
-    except FileNotFoundError:
-        pass
+    """Let the monitor restart the container again."""
+    remove_any(directory + "/" + state.STOPPING)
+
+
+def is_written(directory: str, record: dict[str, Any]) -> bool:
+    """Wait until the container's monitor has written another record than this one; return False where it cannot."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        now = state.read(directory)
+        if now is None or now.get("pid") != record["pid"]:
+            return True
+        if not state.is_alive(record.get("monitor")):
+            return bool((state.read(directory) or {}).get("pid") != record["pid"])
+        time.sleep(0.005)
+    return False
 
 
 def wait_for_monitor(directory: str, record: dict[str, Any]) -> None:
@@ -93,15 +103,18 @@ def wait_for_monitor(directory: str, record: dict[str, Any]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         now = state.read(directory)
-        if now is None or (now["status"] == "stopped" and not _restarts(now)):
+        if now is None or now.get("damaged") or (now["status"] == "stopped" and not _restarts(now)):
             return
         if not state.is_alive(record.get("monitor")):
             break
         time.sleep(0.005)
     now = state.read(directory)
-    if now is not None and now["status"] != "stopped":
+    if now is not None and now["status"] != "stopped" and not now.get("damaged"):
         now.update(status="stopped", pid=0, finished=state.now(), exit={"code": 137, "signal": 9, "killed_by": ""})
-        state.write(directory, now)
+        try:
+            state.write(directory, now)
+        except OSError:
+            pass  # a full /run: that it does not run is seen without the record, too
 
 
 def _restarts(record: dict[str, Any]) -> bool:
@@ -193,7 +206,7 @@ class Stop(Step):
         if not record.get("spec") or self.before == "broken":
             return
         # The group was made again where it was removed; what confines it is made sure of, from what was asked for.
-        resources = json.loads(read_text(self.directory + "/resources.json") or "{}")
+        resources = json.loads(state.resources(self.directory) or "{}")
         apply(plan_groups(self.call.host, [groups.desired(record["config"], resources, self.call.host)]))
         helper = Helper(self.call.paths)
         try:
@@ -249,6 +262,9 @@ class Reserve(Step):
         self.call.paths.make()
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         self.record["creator"] = state.identity(os.getpid())
+        for name in (state.GROUP, state.FILE, "." + state.FILE):
+            if os.path.isdir("%s/%s" % (self.directory, name)):
+                remove_any("%s/%s" % (self.directory, name))
         with open("%s/%s" % (self.directory, state.GROUP), "w", encoding="utf-8") as file:
             file.write(self.record["cgroup"])
         state.write(self.directory, self.record)
@@ -477,9 +493,9 @@ class KeepResources(Step):
         self.after = after
 
     def _put(self, text: str | None) -> None:
+        if text is None or os.path.isdir(self.target):
+            remove_any(self.target)
         if text is None:
-            if os.path.exists(self.target):
-                os.unlink(self.target)
             return
         neighbour = self.target + ".new"
         with open(neighbour, "w", encoding="utf-8") as file:
@@ -541,8 +557,15 @@ def _remove_state(directory: str) -> None:
     except FileNotFoundError:
         return
     for name in sorted(names, key=lambda name: name == state.FILE):
-        try:
-            os.unlink(directory + "/" + name)
-        except FileNotFoundError:
-            pass
+        remove_any(directory + "/" + name)
     os.rmdir(directory)
+
+
+def remove_any(path: str) -> None:
+    """Remove what is under a name of ours, a directory too, which only an accident can have put there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):
+        base.remove(path)

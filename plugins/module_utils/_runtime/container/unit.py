@@ -25,7 +25,7 @@ from ..cgroup.host import Host
 from ..cgroup.planning import plan_groups
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from ..kernel.files import Tree, read_text
+from ..kernel.files import Tree
 from ..plan import apply
 from . import base, classes, groups, helper, launch, live, monitor, process, state, territory
 from .log import Log
@@ -95,6 +95,8 @@ class Watched(monitor.Watched):
 
 class Supervisor(monitor.Supervisor):
     """The loop of one container whose end may be asked for by systemd, with SIGTERM."""
+
+    lingers = False
 
     def __init__(self) -> None:
         super().__init__(-1, -1)
@@ -245,7 +247,7 @@ def _record(config: dict[str, Any], paths: Paths) -> dict[str, Any]:
 def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str, Any], paths: Paths) -> dict[str, Any]:
     """The control group, and everything else that is made from what this machine is now."""
     directory = paths.state(config["name"])
-    if read_text(directory + "/resources.json") is None:
+    if state.resources(directory) is None:
         with open(directory + "/resources.json", "w", encoding="utf-8") as file:
             file.write(to_json(resources))
     host = Host.observe()
