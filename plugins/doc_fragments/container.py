@@ -308,6 +308,22 @@ wait:
       synchronised to the disk, even when it asks for that; results belong into O(volumes).
   type: bool
   default: false
+wait_timeout:
+  description:
+    - How many seconds O(wait=true) may take; by default as long as the job does.
+    - When the time is up, the task fails and the job goes on. Look at it with M(bulkhead.linux.container_info), end it with O(state=stopped).
+  type: float
+settle:
+  description:
+    - How many seconds a container that this task has started is watched, before the task says that it runs. The containers of one call are watched at the
+      same time.
+    - A container that ends within this time with another status than 0 makes the task fail, with how it ended and its last words. It is not rolled back and
+      stays as it is, to be looked at; with a O(restart_policy) it is started again meanwhile, and when it runs at the end of the time, that is a warning.
+    - A container that ends within this time with status 0 is no failure but a warning, as a command that is meant to end is a job (O(wait=true)).
+    - V(0) turns this off. Jobs and what is V(paused) are not watched. A boot does not watch either.
+    - A container that ends and is started again in turns is warned of by every later run, also by one that changes nothing.
+  type: float
+  default: 1
 """
 
 _NAME = """

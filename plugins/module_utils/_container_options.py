@@ -73,4 +73,6 @@ CONTAINER: dict[str, t.Any] = {
     "stop_signal": {"type": "str", "default": "TERM"},
     "stop_timeout": {"type": "int", "default": 10},
     "wait": {"type": "bool", "default": False},
+    "wait_timeout": {"type": "float"},
+    "settle": {"type": "float", "default": 1.0},
 }

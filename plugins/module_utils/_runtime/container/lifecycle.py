@@ -20,7 +20,7 @@ from ..cgroup.steps import Freeze, GiveBack, is_frozen
 from ..errors import BulkheadError, InvalidInput
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, classes, config, groups, lifting, live, locks, lookup, nesting, options, state, steps, territory, units, words
+from . import base, classes, config, groups, lifting, live, locks, lookup, nesting, options, state, steps, territory, units, waiting, words
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
@@ -57,6 +57,7 @@ class Container:
         self.resources = resources
         self.wait = wait
         self.laid_over: dict[str, Any] = {}
+        self.waiting = waiting.Waiting({})
         self.asked_group = ""  # by the options, where what is there does not say it any more
         self.group: Group | None = None
         self.lifts = False  # whether the group is asked to let go of limits
@@ -183,6 +184,8 @@ class Lifecycle:
         self.replaying = False
         self.checking = False
         self.foreseen: list[str] = []  # warnings of check mode
+        self.failures: dict[str, str] = {}  # {container: what is wrong with it}, where everything was done and came to a bad end
+        self.warnings: list[str] = []  # of what was waited for
 
     # What is desired
 
@@ -194,6 +197,11 @@ class Lifecycle:
             raise InvalidInput("container %s: state %r is none of %s" % (name, wanted, ", ".join(_STATES)))
         wait = words.boolean(given.get("wait"), "wait", False)
         container = self._parse(name, wanted, wait, given)
+        try:
+            container.waiting = waiting.Waiting(given)
+        except InvalidInput as error:
+            error.problem = "container %s: %s" % (name, error.problem)
+            raise
         container.asked_group = "%s/%s" % (given.get("cgroup_parent") or "bulkhead", name)
         return container
 
@@ -498,6 +506,9 @@ class Lifecycle:
         """A container that runs as it should: its resources, and whether it is paused."""
         seen = container.seen
         work.standing.append(container)
+        loop = waiting.again_and_again(describe(seen), seen.record or {})
+        if loop:
+            work.warnings.append(loop)
         text = to_json(container.resources)
         held = (seen.record or {}).get("config")
         if container.config is not None and held is not None:
@@ -756,19 +767,48 @@ class Lifecycle:
             )
 
     def wait(self, containers: list[Container]) -> None:
-        """Wait until the jobs among these have ended."""
-        waiting = {container.name for container in containers if container.wait and container.name in self.made} - set(self.call.ended)
-        for name in sorted(waiting):
+        """Wait until the services that this call started have settled and its jobs have ended, and judge how they are then."""
+        made = [container for container in containers if container.name in self.made]
+        services = {container.name: container.waiting.settle for container in made if container.wanted == "started" and not container.wait}
+        for name in sorted(waiting.settle(services, self.paths.state)):
+            self._judge_early_end(name)
+        jobs = [container for container in made if container.wait and container.name not in self.call.ended]
+        limits = {container.name: container.waiting.timeout for container in jobs if container.waiting.timeout is not None}
+        for name in waiting.until(limits, self._is_over):
+            self.failures[name] = "did not end within %g seconds, and goes on" % limits[name]
+        self._wait_for_ends({container.name for container in jobs} - set(limits))
+
+    def _is_over(self, name: str) -> bool:
+        record = state.read(self.paths.state(name)) or {}
+        return record.get("status") == "stopped" and look(name, self.paths, self.host).phase not in _LIVE
+
+    def _wait_for_ends(self, names: set[str]) -> None:
+        """Wait until these jobs have ended, however long it takes."""
+        for name in sorted(names):
             if units.ours(state.read(self.paths.state(name))):
                 self.call.ended[name] = units.wait_for_end(name, self.paths)
-                waiting.discard(name)
-        while waiting:
+                names.discard(name)
+        while names:
             message = self.call.helper().receive()
             if message is None:
-                raise BulkheadError("the helper that watches %s ended unexpectedly" % ", ".join(sorted(waiting)))
+                raise BulkheadError("the helper that watches %s ended unexpectedly" % ", ".join(sorted(names)))
             if message["event"] in ("ended", "gone"):
                 self.call.ended[message["name"]] = message.get("exit") or {}
-                waiting.discard(message["name"])
+                names.discard(message["name"])
+
+    def _judge_early_end(self, name: str) -> None:
+        """A service whose first process has ended right after its start: it has failed, but where it ended well or runs again."""
+        seen = look(name, self.paths, self.host)
+        found = describe(seen)
+        how = waiting.how_it_ended(found)
+        well = "error" not in found and not (found.get("exit") or {}).get("code")
+        if found["status"] not in ("running", "paused") and not well:
+            again = ", and is to be started again by its restart policy" if found["status"] == "restarting" else ""
+            self.failures[name] = "%s right after its start%s" % (how, again)
+        elif found["status"] in ("running", "paused"):
+            self.warnings.append("container %s %s right after its start, and was started again" % (name, how))
+        else:
+            self.warnings.append("container %s %s right after its start: is it a job (wait: true)?" % (name, how))
 
     def left_alone(self, container: Container) -> str:
         """Why a container that is to run and does not is left so by a replay; see Subject."""
@@ -812,8 +852,10 @@ class Lifecycle:
             rdt = self.classes.report((container.config or {}).get("rdt"))
             if rdt is not None:
                 report["rdt"] = rdt
-            if container.wait and container.name in self.made:
+            if (container.wait or container.name in self.failures) and container.name in self.made:
                 report["output"] = output_of(container.seen, _OUTPUT, True)
+            if container.wait and container.name in self.made and container.name not in self.failures and (report.get("exit") or {}).get("code"):
+                self.failures[container.name] = waiting.how_it_ended(report)
             found.append(report)
         return found
 

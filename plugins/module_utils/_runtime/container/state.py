@@ -43,6 +43,13 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] in "ZX" else int(fields[19])
 
 
+def age(start: int) -> float:
+    """Return how many seconds ago a process started, by its start time."""
+    import time
+
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - start / os.sysconf("SC_CLK_TCK")
+
+
 def identity(pid: int) -> dict[str, int]:
     """A process by number and start time."""
     return {"pid": pid, "start": start_time(pid)}
