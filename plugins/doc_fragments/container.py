@@ -19,11 +19,12 @@ state:
   description:
     - V(started), the container runs. One that runs with the same configuration is left alone; one that ended is started again, with its private files
       unless it is a job (O(wait=true)).
+    - V(restarted), the same, and one that runs is stopped and started again, with its private files. This is a change each time.
     - V(stopped), it does not run; its private files, its log and what is known of its end stay. What does not exist is stopped.
     - V(paused), it is there and frozen.
     - V(absent), nothing of it is left, its private files and its log in the default directory included.
   type: str
-  choices: [started, stopped, paused, absent]
+  choices: [started, restarted, stopped, paused, absent]
   default: started
 rootfs:
   description:
@@ -50,6 +51,14 @@ command:
     - Before a container that runs is stopped for a new one, and in check mode, the command, O(user), O(groups) and O(cwd) are looked up in what the new one
       will find, as far as that can be told from outside.
   type: raw
+init:
+  description:
+    - Whether a small program stays as the first process, which hands signals on to the command, reaps orphans and ends with the command's status.
+    - The kernel ignores a signal to the first process that has no handler for it. So without this, a shell, C(sleep) or C(python3 -m http.server) ends only
+      when O(stop_timeout) is over.
+    - It is built in, keeps nothing of the machine and runs with the rights of the command. There is one for x86_64 and aarch64.
+  type: bool
+  default: false
 env:
   description:
     - Environment variables. Apart from these there are E(PATH), E(HOME) of the user, and E(container) with the value V(bulkhead), and none of the machine's.
@@ -300,6 +309,11 @@ stop_timeout:
   description: How many seconds it may take, before it is killed. It changes while the container runs.
   type: int
   default: 10
+signal:
+  description:
+    - A signal to send to the first process of a container that runs already and goes on, by name or number, such as V(HUP). This is a change each time.
+    - A container that this task starts, or that is between two starts, gets none.
+  type: str
 wait:
   description:
     - Wait until the container has ended, and return its exit status and its output. The task fails when the status is not

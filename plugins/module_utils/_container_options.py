@@ -16,9 +16,10 @@ _TEXTS: dict[str, t.Any] = {"type": "list", "elements": "str"}
 
 CONTAINER: dict[str, t.Any] = {
     "name": {"type": "str"},
-    "state": {"type": "str", "choices": ["started", "stopped", "paused", "absent"], "default": "started"},
+    "state": {"type": "str", "choices": ["started", "restarted", "stopped", "paused", "absent"], "default": "started"},
     "rootfs": {"type": "str", "default": "host"},
     "command": {"type": "raw"},
+    "init": {"type": "bool", "default": False},
     "env": {"type": "dict"},
     "cwd": {"type": "str", "default": "/"},
     "user": {"type": "str", "default": "0"},
@@ -72,6 +73,7 @@ CONTAINER: dict[str, t.Any] = {
     },
     "stop_signal": {"type": "str", "default": "TERM"},
     "stop_timeout": {"type": "int", "default": 10},
+    "signal": {"type": "str"},
     "wait": {"type": "bool", "default": False},
     "wait_timeout": {"type": "float"},
     "settle": {"type": "float", "default": 1.0},

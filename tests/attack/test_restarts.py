@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import info, lifecycle, state
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
 
 from .conftest import is_gone
 
@@ -163,3 +164,44 @@ def test_full_run_lets_a_container_be_stopped(node):
         fill(place)
         assert node.converge({"name": "web", "state": "stopped"})[1][0]["status"] == "stopped"
         (place / "filler").unlink()
+
+
+def test_restarted(node):
+    """Stopped and started again each time, with its private files; what is not there is made."""
+    wanted = {"name": "web", "command": ["sleep", "1000"], "state": "restarted"}
+    first = node.converge(wanted)[1][0]
+    node.exec("web", ["sh", "-c", "echo kept > /root/file"])
+    count, (second,) = node.converge({**wanted, "state": "restarted"})
+    assert count and second["pid"] != first["pid"] and second["status"] == "running"
+    assert node.exec("web", ["cat", "/root/file"])["stdout"] == "kept\n"
+    third = node.converge({"name": "web", "state": "restarted"})[1][0]
+    assert third["pid"] != second["pid"] and not state.start_time(second["pid"])
+    assert node.converge({**wanted, "state": "started"})[0] == 0
+
+
+def test_restart_that_fails_brings_the_old_one_back(node, share):
+    node.serve("web", volumes=["%s:/x" % share])
+    share.rename(share.with_name("gone"))
+    with pytest.raises(BulkheadError):
+        node.converge({"name": "web", "state": "restarted"})
+    share.with_name("gone").rename(share)
+    assert node.converge({"name": "web", "state": "started"})[1][0]["status"] == "running"
+
+
+def test_signal(node):
+    script = "trap 'echo heard' HUP; trap 'exit 9' RTMIN+1; echo ready; while :; do sleep 0.1; done"
+    wanted = {"name": "web", "command": ["bash", "-c", script]}
+    log = Path(node.paths.log, "web.log")
+    node.converge({**wanted, "signal": "HUP"})
+    assert is_gone(lambda: log.exists() and "ready" in log.read_text(encoding="utf-8"), 20)
+    assert "heard" not in log.read_text(encoding="utf-8")
+    assert node.converge({**wanted, "signal": "HUP"}, check=True)[0] == 1
+    assert node.converge({**wanted, "signal": "HUP"})[0] == 1
+    assert is_gone(lambda: "heard" in log.read_text(encoding="utf-8"))
+    assert node.converge(wanted)[0] == 0
+    node.converge({"name": "web", "signal": "SIGRTMIN+1"})
+    assert is_gone(lambda: described(node)["status"] == "stopped") and described(node)["exit"]["code"] == 9
+    with pytest.raises(InvalidInput, match="signal"):
+        node.converge({"name": "web", "signal": "NONSENSE"})
+    with pytest.raises(InvalidInput, match="signal"):
+        node.converge({"name": "web", "signal": "HUP", "state": "stopped"})

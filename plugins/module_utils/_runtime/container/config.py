@@ -21,7 +21,7 @@ from ..desired import without_none
 from ..errors import InvalidInput, check_text
 from ..hidden import HIDDEN
 from ..kernel.files import read_text
-from . import classes, words
+from . import classes, reaper, words
 from .mounts import ATTRIBUTES, CLEARING, PER_CPU_THERMAL
 from .process import CAPABILITIES, LARGEST_ID, RLIMITS
 from .seccomp import filters
@@ -326,6 +326,13 @@ def parse_supervisor(asked: object, systemd_runs: bool) -> str:
     return "systemd" if systemd_runs and text != "builtin" else "builtin"
 
 
+def _init(value: object) -> bool:
+    wanted = words.boolean(value, "init", False)
+    if wanted:
+        reaper.check()
+    return wanted
+
+
 def default_log(directory: str, name: str) -> str:
     """The log of a container that was given none."""
     return "%s/%s.log" % (directory, name)
@@ -398,6 +405,7 @@ def _parse(name: str, options: dict[str, Any], log_directory: str, look: bool) -
         "rootfs": _rootfs(options.get("rootfs")),
         "readonly": words.boolean(options.get("readonly"), "readonly", False),
         "command": parse_command(options.get("command")),
+        "init": _init(options.get("init")),
         "env": parse_environment(options.get("env")),
         "cwd": parse_path(options.get("cwd") or "/", "cwd"),
         "user": parse_user(options.get("user")),

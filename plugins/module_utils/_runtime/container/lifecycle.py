@@ -37,7 +37,9 @@ _LIVE = ("running", "paused", "restarting")
 # What a run or a supervisor that was killed has left behind.
 _ORPHANED = ("creating", "broken", "unsupervised")
 _OUTPUT = 64 << 10
-_STATES = ("started", "stopped", "paused", "absent")
+_STATES = ("started", "restarted", "stopped", "paused", "absent")
+# What a state comes to once it is reached; so it is kept for the boot.
+LASTING = {"restarted": "started"}
 # The most processes and threads of a container for which nothing is said: as many as podman gives.
 DEFAULT_PIDS = 2048
 
@@ -58,6 +60,8 @@ class Container:
         self.wait = wait
         self.laid_over: dict[str, Any] = {}
         self.waiting = waiting.Waiting({})
+        self.state = wanted  # in the word of the option
+        self.signal = 0  # to be sent to it, if it runs already
         self.asked_group = ""  # by the options, where what is there does not say it any more
         self.group: Group | None = None
         self.lifts = False  # whether the group is asked to let go of limits
@@ -196,9 +200,13 @@ class Lifecycle:
         if wanted not in _STATES:
             raise InvalidInput("container %s: state %r is none of %s" % (name, wanted, ", ".join(_STATES)))
         wait = words.boolean(given.get("wait"), "wait", False)
-        container = self._parse(name, wanted, wait, given)
+        container = self._parse(name, LASTING.get(wanted, wanted), wait, given)
+        container.state = wanted
         try:
             container.waiting = waiting.Waiting(given)
+            container.signal = 0 if given.get("signal") is None else words.parse_signal(given["signal"], "signal")
+            if container.signal and wanted not in ("started", "paused"):
+                raise InvalidInput("signal: it is sent to a container that goes on, and this one is to be %s" % wanted)
         except InvalidInput as error:
             error.problem = "container %s: %s" % (name, error.problem)
             raise
@@ -413,6 +421,9 @@ class Lifecycle:
                 work.standing.append(container)
         elif container.config is None and seen.record is None:
             work.last.append(steps.Foreseen(container.name, container.wanted))
+        elif seen.phase in _LIVE and not container.renews and container.state == "restarted":
+            self._end_process(seen, work)
+            self._make(container, work)
         elif seen.phase in _LIVE and not container.renews:
             self._adjust(container, work)
         else:
@@ -523,6 +534,8 @@ class Lifecycle:
         if seen.record is not None and (seen.phase == "paused") != (container.wanted == "paused"):
             paused = container.wanted == "paused"
             work.trial.append(Freeze(*groups.freezing(seen.record, self.host), paused, not paused))
+        if container.signal and seen.record is not None and seen.phase in ("running", "paused") and container.name not in self.call.signalled:
+            work.last.append(steps.Signal(self.call, seen.record, container.signal))
 
     def _make(self, container: Container, work: _Work) -> None:
         """A container that is to be started: for the first time, again, or anew because it is to be another."""
@@ -545,6 +558,8 @@ class Lifecycle:
         record = self._record(container)
         before = seen.phase if seen.record is not None else None
         after = "running" if before is not None else "running with " + options.shown(settings, {}, ["rootfs", "command"])
+        if container.state == "restarted" and seen.phase in _LIVE:
+            after = "running, restarted"
         work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after, differs))
         _go_with_the_start([step for step in work.first if isinstance(step, (steps.Stop, units.StopUnit)) and step.record is seen.record])
         changed = state.text_of(self.paths.state(container.name) + "/" + live.FILE)
@@ -846,7 +861,7 @@ class Lifecycle:
                 report["cgroup"] = report["name"]
             else:
                 report = {"asked": {}, "effective": {}, "rounded": []}
-            report.update({"name": container.name, "state": container.wanted, **describe(container.seen)})
+            report.update({"name": container.name, "state": container.state, **describe(container.seen)})
             if plan.steps:
                 report["status"] = {"absent": "absent", "stopped": "stopped", "paused": "paused"}.get(container.wanted, "running")
             rdt = self.classes.report((container.config or {}).get("rdt"))

@@ -20,7 +20,7 @@ import time
 
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from . import launch, live, payload, process, state, wire
+from . import launch, live, payload, process, reaper, state, wire
 from .log import Log
 
 TYPE_CHECKING = False
@@ -108,7 +108,7 @@ class Watched:
 
     def note_end(self, status: int) -> None:
         """Write down how the first process ended (the status of waitpid(2)), and what killed it."""
-        signal = status & 0x7F
+        signal = status & 0x7F or (reaper.signal_of(status >> 8) if self.values.config().get("init") else 0)
         kills = self.oom_kills() - self.kills_before
         stopped = os.path.exists(self.directory + "/" + state.STOPPING)
         self.record.pop("error", None)

@@ -212,6 +212,7 @@ TABLE = (
     Option("rootfs", real=_real_rootfs),
     Option("readonly", missing=False),
     Option("command"),
+    Option("init", missing=False),
     Option("env", missing={}),
     Option("cwd", missing="/"),
     Option("user", _user, missing="0"),

@@ -21,7 +21,7 @@ from ..cgroup.steps import wait_until
 from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..plan import Step, apply
-from . import base, groups, live, log, payload, state, territory, units
+from . import base, groups, live, log, payload, state, territory, units, words
 from .paths import Paths
 from .remote import Helper
 from .wire import to_json
@@ -43,6 +43,7 @@ class Call:
         self._helper: Helper | None = None
         self.ended: dict[str, dict[str, Any]] = {}
         self.stops: list[Stop] = []  # of the plan that was made last
+        self.signalled: set[str] = set()
         self.restarted: list[str] = []  # containers that were stopped for what failed then
 
     def helper(self) -> Helper:
@@ -216,6 +217,35 @@ class Stop(Step):
             self.call.restarted.append(record["id"])
         finally:
             helper.close()
+
+
+class Signal(Step):
+    """Send a signal to the first process of a running container; there is no way back, so it comes last."""
+
+    before = None
+
+    def __init__(self, call: Call, record: dict[str, Any], number: int) -> None:
+        self.call = call
+        self.record = record
+        self.number = number
+        self.target = "container %s" % record["id"]
+        self.after = "signal %s" % words.signal_name(number)
+
+    def do(self) -> None:
+        pidfd = state.open_process(int(self.record["pid"]), int(self.record["start"]))
+        try:
+            if pidfd < 0:
+                raise ProcessLookupError(3, "it has ended")
+            syscalls.pidfd_send_signal(pidfd, self.number)
+        except ProcessLookupError:
+            raise BulkheadError("%s has ended and cannot be sent a signal" % self.target, target=self.target) from None
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+        self.call.signalled.add(self.record["id"])
+
+    def undo(self) -> None:
+        """What is sent is sent."""
 
 
 class EmptyGroup(Step):

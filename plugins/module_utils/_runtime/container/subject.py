@@ -13,7 +13,7 @@ from ..records import NOT_KEPT, given_of
 from ..subject import Subject
 from . import classes, config, info, waiting
 from . import options as table
-from .lifecycle import Container, ContainerPlan, Lifecycle, describe, look
+from .lifecycle import LASTING, Container, ContainerPlan, Lifecycle, describe, look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Containers(Subject):
     singular = "container"
     persist_default = None
     needs_root = True
-    not_kept: tuple[str, ...] = (*NOT_KEPT, "settle", "wait_timeout")
+    not_kept: tuple[str, ...] = (*NOT_KEPT, "settle", "signal", "wait_timeout")
 
     def __init__(self) -> None:
         self.lifecycle = Lifecycle()
@@ -78,6 +78,8 @@ class Containers(Subject):
         if options.get("wait") and persist is None:
             return None
         given = given_of(options, self.not_kept)
+        if "state" in given:
+            given["state"] = LASTING.get(given["state"], given["state"])
         if "command" in given:
             return held if self._says_the_same(held, given) else given
         if "command" not in held:
