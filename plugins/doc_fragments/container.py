@@ -19,12 +19,14 @@ state:
   description:
     - V(started), the container runs. One that runs with the same configuration is left alone; one that ended is started again, with its private files
       unless it is a job (O(wait=true)).
-    - V(restarted), the same, and one that runs is stopped and started again, with its private files. This is a change each time.
+    - V(healthy), the same, and the task waits until O(healthcheck) says that it is healthy, for at most O(wait_timeout). One that is unhealthy makes the
+      task fail, and stays as it is.
+    - V(restarted), the same as V(started), and one that runs is stopped and started again, with its private files. This is a change each time.
     - V(stopped), it does not run; its private files, its log and what is known of its end stay. What does not exist is stopped.
     - V(paused), it is there and frozen.
     - V(absent), nothing of it is left, its private files and its log in the default directory included.
   type: str
-  choices: [started, restarted, stopped, paused, absent]
+  choices: [started, healthy, restarted, stopped, paused, absent]
   default: started
 rootfs:
   description:
@@ -254,6 +256,38 @@ cgroup_parent:
   default: bulkhead
 @RESOURCES@
 @RDT@
+healthcheck:
+  description:
+    - A command that is run in the container again and again, as M(bulkhead.linux.container_exec) does, to tell whether it is healthy. What comes of it is
+      returned as RV(containers[].health); nothing is restarted because of it.
+    - It is changed while the container runs.
+  type: dict
+  suboptions:
+    command:
+      description:
+        - What to run; status 0 is healthy. A list of words, or text that is split into words. A list may begin with V(CMD) or V(CMD-SHELL).
+        - V([NONE]) is the same as no healthcheck.
+      type: raw
+      aliases: [test]
+    interval:
+      description: Seconds from one check to the next. The first one is made after one second, or after this time where it is shorter.
+      type: float
+      default: 30
+    timeout:
+      description: Seconds that a check may take. Then it is killed and has failed.
+      type: float
+      default: 30
+    retries:
+      description: After how many failures one after the other a container is unhealthy.
+      type: int
+      default: 3
+    start_period:
+      description: Seconds from the start within which failures do not count, and checks are made every second, until the first one succeeds.
+      type: float
+      default: 0
+labels:
+  description: Text that is kept with the container, by name, for whoever looks at it. It is changed while the container runs.
+  type: dict
 restart_policy:
   description:
     - What happens when the container ends by itself. V(no), nothing; V(on-failure) or V(on-failure:N), it is started again after a status other than 0, at
@@ -324,9 +358,13 @@ wait:
   default: false
 wait_timeout:
   description:
-    - How many seconds O(wait=true) may take; by default as long as the job does.
+    - How many seconds O(wait=true) may take, by default as long as the job does; or O(state=healthy), by default 60.
     - When the time is up, the task fails and the job goes on. Look at it with M(bulkhead.linux.container_info), end it with O(state=stopped).
   type: float
+max_output:
+  description: How much of the end of a job's output is returned (O(wait=true)), as a size; up to V(256M). The log keeps more, see O(log).
+  type: raw
+  default: 64K
 settle:
   description:
     - How many seconds a container that this task has started is watched, before the task says that it runs. The containers of one call are watched at the

@@ -175,6 +175,13 @@ containers:
       description: Limits, use of memory, CPU, disks and process ids, pressure, and how often limits were hit, as M(bulkhead.linux.cgroup_info) returns them.
       type: dict
       returned: when it exists
+    health:
+      description: >-
+        What its healthcheck says. C(status) is V(starting), V(healthy) or V(unhealthy), C(failures) how many checks failed one after the other, C(output) the
+        end of what the last one wrote that failed.
+      type: dict
+      returned: when it runs and has a healthcheck
+      sample: {status: healthy, failures: 0, output: ""}
     log:
       description: Its log file.
       type: str

@@ -203,16 +203,28 @@ containers:
       type: str
       returned: when systemd supervises it
       sample: bulkhead-web.service
+    health:
+      description: >-
+        What its healthcheck says. C(status) is V(starting), V(healthy) or V(unhealthy), C(failures) how many checks failed one after the other, C(output) the
+        end of what the last one wrote that failed.
+      type: dict
+      returned: when it runs and has a healthcheck
+      sample: {status: healthy, failures: 0, output: ""}
     log:
       description: Its log file.
       type: str
       returned: when it exists
       sample: /var/log/bulkhead/web.log
     output:
-      description: What this run wrote, the last 64 KiB of it, from all files of its log; empty where the log is no file.
+      description: What this run wrote, the last of it, as much as O(max_output) says, from all files of its log; empty where the log is no file.
       type: str
-      returned: with O(wait=true)
+      returned: with O(wait=true), and when the container ended right after its start
       sample: done
+    output_truncated:
+      description: Whether it wrote more than that.
+      type: bool
+      returned: with RV(containers[].output)
+      sample: false
     asked:
       description: The resources that were asked for, by option.
       type: dict

@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 _LIVE = ("running", "paused", "restarting")
 # What a run or a supervisor that was killed has left behind.
 _ORPHANED = ("creating", "broken", "unsupervised")
-_OUTPUT = 64 << 10
-_STATES = ("started", "restarted", "stopped", "paused", "absent")
+_STATES = ("started", "healthy", "restarted", "stopped", "paused", "absent")
 # What a state comes to once it is reached; so it is kept for the boot.
-LASTING = {"restarted": "started"}
+LASTING = {"restarted": "started", "healthy": "started"}
 # The most processes and threads of a container for which nothing is said: as many as podman gives.
 DEFAULT_PIDS = 2048
 
@@ -205,7 +204,7 @@ class Lifecycle:
         try:
             container.waiting = waiting.Waiting(given)
             container.signal = 0 if given.get("signal") is None else words.parse_signal(given["signal"], "signal")
-            if container.signal and wanted not in ("started", "paused"):
+            if container.signal and wanted not in ("started", "healthy", "paused"):
                 raise InvalidInput("signal: it is sent to a container that goes on, and this one is to be %s" % wanted)
         except InvalidInput as error:
             error.problem = "container %s: %s" % (name, error.problem)
@@ -318,6 +317,8 @@ class Lifecycle:
             container.seen = look(container.name, self.paths, self.host)
             self._find_damaged(container)
             self._complete(container)
+            if container.state == "healthy" and container.config is not None and not container.config.get("healthcheck"):
+                raise InvalidInput("container %s: healthcheck is required to wait until it is healthy" % container.name)
             self._compare(container)
             if container.config is not None and (container.group is None or container.lifts or self._lifts(container)):
                 self._find_group(container)
@@ -792,6 +793,27 @@ class Lifecycle:
         for name in waiting.until(limits, self._is_over):
             self.failures[name] = "did not end within %g seconds, and goes on" % limits[name]
         self._wait_for_ends({container.name for container in jobs} - set(limits))
+        self._wait_for_health([container for container in containers if container.state == "healthy" and container.name not in self.failures])
+
+    def _wait_for_health(self, containers: list[Container]) -> None:
+        limits = {container.name: container.waiting.timeout or 0.0 for container in containers}
+        late = waiting.until(limits, self._health_is_known)
+        for name in limits:
+            seen = look(name, self.paths, self.host)
+            known = (seen.record or {}).get("health") or {}
+            words_of_check = ": its check says: %s" % known["output"].strip() if known.get("output") else ""
+            if seen.phase not in _LIVE:
+                self.failures[name] = "%s before it was healthy" % waiting.how_it_ended(describe(seen))
+            elif known.get("status") == "unhealthy":
+                self.failures[name] = "is unhealthy%s" % words_of_check
+            elif name in late:
+                self.failures[name] = "did not become healthy within %g seconds%s" % (limits[name], words_of_check)
+
+    def _health_is_known(self, name: str) -> bool:
+        record = state.read(self.paths.state(name)) or {}
+        if (record.get("health") or {}).get("status") in ("healthy", "unhealthy"):
+            return True
+        return record.get("status") != "running" and look(name, self.paths, self.host).phase not in _LIVE
 
     def _is_over(self, name: str) -> bool:
         record = state.read(self.paths.state(name)) or {}
@@ -868,7 +890,9 @@ class Lifecycle:
             if rdt is not None:
                 report["rdt"] = rdt
             if (container.wait or container.name in self.failures) and container.name in self.made:
-                report["output"] = output_of(container.seen, _OUTPUT, True)
+                most = container.waiting.max_output
+                text = output_of(container.seen, most + 1, True)
+                report["output"], report["output_truncated"] = waiting.last_of(text, most)
             if container.wait and container.name in self.made and container.name not in self.failures and (report.get("exit") or {}).get("code"):
                 self.failures[container.name] = waiting.how_it_ended(report)
             found.append(report)
@@ -893,6 +917,8 @@ def describe(seen: Seen) -> dict[str, Any]:
     for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "bundle"):
         if key in record:
             found[key] = record[key]
+    if record.get("health"):
+        found["health"] = record["health"]
     if "error" in record:
         number = record["error"].get("errno")
         found["error"] = {**record["error"], "errno": errno.errorcode.get(number, str(number)) if number else ""}

@@ -14,6 +14,7 @@ any more, and JSON is not among what it has: a line is a name and a value.
 
 from __future__ import annotations
 
+import marshal
 import os
 
 from .state import text_of as read_text
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 FILE = "live"
+PACKED = ("healthcheck", "labels")
 
 
 def text_of(config: dict[str, Any]) -> str:
@@ -35,7 +37,9 @@ def text_of(config: dict[str, Any]) -> str:
         "stop_signal": config["stop_signal"],
         "stop_timeout": config["stop_timeout"],
     }
-    return "".join("%s %s\n" % line for line in lines.items())
+    # What has structure goes as the supervisor reads it.
+    packed = {name: marshal.dumps(config.get(name), 2).hex() for name in PACKED}
+    return "".join("%s %s\n" % line for line in {**lines, **packed}.items())
 
 
 def over(config: dict[str, Any], text: str) -> dict[str, Any]:
@@ -44,7 +48,7 @@ def over(config: dict[str, Any], text: str) -> dict[str, Any]:
     for line in text.splitlines():
         try:
             _lay_over(found, line)
-        except ValueError:
+        except (ValueError, TypeError, EOFError):
             continue  # a damaged line changes nothing
     return found
 
@@ -52,6 +56,9 @@ def over(config: dict[str, Any], text: str) -> dict[str, Any]:
 def _lay_over(config: dict[str, Any], line: str) -> None:
     name, _space, value = line.partition(" ")
     key, _dot, inner = name.partition(".")
+    if name in PACKED:
+        config[name] = marshal.loads(bytes.fromhex(value))
+        return
     if key not in config:
         raise ValueError("%r is no value of a configuration" % key)
     if name == "restart_policy":

@@ -14,13 +14,14 @@ the record and cuts the tie to what is above it.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # as in process.py
 import os
 import select
 import time
 
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from . import launch, live, payload, process, reaper, state, wire
+from . import health, launch, live, payload, process, reaper, state, wire
 from .log import Log
 
 TYPE_CHECKING = False
@@ -108,18 +109,19 @@ class Watched:
 
     def note_end(self, status: int) -> None:
         """Write down how the first process ended (the status of waitpid(2)), and what killed it."""
-        signal = status & 0x7F or (reaper.signal_of(status >> 8) if self.values.config().get("init") else 0)
+        number = status & 0x7F or (reaper.signal_of(status >> 8) if self.values.config().get("init") else 0)
         kills = self.oom_kills() - self.kills_before
         stopped = os.path.exists(self.directory + "/" + state.STOPPING)
         self.record.pop("error", None)
+        self.record.pop("health", None)
         self.record.update(
             status="stopped",
             pid=0,
             exit={
-                "code": 128 + signal if signal else status >> 8,
-                "signal": signal,
+                "code": 128 + number if number else status >> 8,
+                "signal": number,
                 # A stop that ran out of patience killed it, whatever the kernel did before.
-                "killed_by": "memory" if signal == 9 and kills > 0 and not stopped else "",
+                "killed_by": "memory" if number == 9 and kills > 0 and not stopped else "",
             },
             oom_kills=self.record.get("oom_kills", 0) + max(0, kills),
             log_written=self.log.written if self.log else 0,
@@ -157,6 +159,7 @@ class Supervisor:
         self.poll = select.poll()
         self.watched: list[Watched] = []
         self.by_fd: dict[int, Watched] = {}
+        self.health: health.Health | None = None
         self.limited = False  # whether this process is in the group of the container yet
         if commit >= 0:
             self.poll.register(commit, select.POLLIN)
@@ -174,6 +177,7 @@ class Supervisor:
         progress = launch.Progress()
         if watched not in self.watched:
             self.watched.append(watched)
+            self.health = health.Health(self, watched)
         watched.running = False
         watched.began = time.monotonic()
         try:
@@ -266,6 +270,8 @@ class Supervisor:
 
     def _on_running(self, watched: Watched, started: launch.Started) -> None:
         watched.running = True
+        if self.health is not None:
+            self.health.start_over()
         watched.record.pop("error", None)
         watched.record.update(
             status="running",
@@ -275,6 +281,7 @@ class Supervisor:
             monitor=self.identity,
             restarts=watched.restarts,
             restarting=False,
+            wakes=True,  # by SIGHUP, to look at what changes while the container runs
         )
         if self.committed:
             watched.write()
@@ -368,15 +375,29 @@ class Supervisor:
     def step(self, most: int | None = None) -> list[int]:
         """Wait for something to happen, `most` milliseconds, and see to it; returns the descriptors that are not the loop's own."""
         waiting = any(watched.start_at or watched.unwritten for watched in self.watched)
+        pauses = [most, _LOOK if waiting else None, self.health.pause() if self.health else None]
         others = []
-        for fd, _events in self.poll.poll(_LOOK if waiting else most):
+        for fd, _events in self.poll.poll(min((pause for pause in pauses if pause is not None), default=None)):
             if fd == self.commit or fd in self.by_fd:
                 self.handle(fd)
+            elif self.health and fd in self.health.commands.by_fd:
+                self.health.commands.handle(fd)
             else:
                 others.append(fd)
         if waiting:
             self._start_due()
+        if self.health and self.committed:
+            self.health.tick()
         return others
+
+
+def wake_by(signals: tuple[int, ...]) -> int:
+    """Have these signals wake the loop; returns a descriptor on which their numbers come, and nothing else happens."""
+    woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake)
+    for number in signals:
+        signal.signal(number, lambda _number, _frame: None)
+    return woken
 
 
 def monitor(spec: dict[str, Any], control: int, commit: int) -> None:
@@ -384,9 +405,12 @@ def monitor(spec: dict[str, Any], control: int, commit: int) -> None:
     process.protect_from_oom()
     process.reset_inherited()
     supervisor = Supervisor(control, commit)
+    woken = wake_by((signal.SIGHUP,))
+    supervisor.poll.register(woken, select.POLLIN)
     supervisor.start(Watched(spec))
     while supervisor.watched:
-        supervisor.step()
+        if woken in supervisor.step():
+            os.read(woken, 64)
         if supervisor.committed and supervisor.control >= 0 and not spec["wait"]:
             # Nobody waits for this one: the module may see its end of the socket close.
             os.close(supervisor.control)

@@ -232,6 +232,8 @@ TABLE = (
     Option("oom_score_adj"),
     Option("cgroup_parent"),
     Option("rdt", told=_told_class),
+    Option("healthcheck", live=True),
+    Option("labels", live=True, missing={}),
     Option("restart_policy", told=_told_policy, live=True, missing=_NO_POLICY),
     Option("log.path", told=_told_path, real=_real_log),
     Option("log.max_size", live=True, missing=16 << 20),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import time
 
 from ..cgroup.host import Host
@@ -545,6 +546,19 @@ class KeepLive(KeepResources):
 
     bookkeeping = False
     name = live.FILE
+
+    def _put(self, text: str | None) -> None:
+        super()._put(text)
+        record = state.read(os.path.dirname(self.target)) or {}
+        supervisor = record.get("monitor") or {"pid": 0, "start": 0}
+        pidfd = state.open_process(supervisor["pid"], supervisor["start"]) if record.get("wakes") and supervisor["pid"] else -1
+        if pidfd >= 0:
+            try:
+                syscalls.pidfd_send_signal(pidfd, signal.SIGHUP)
+            except ProcessLookupError:
+                pass
+            finally:
+                os.close(pidfd)
 
 
 class Announce(Step):

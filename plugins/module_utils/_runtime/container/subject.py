@@ -28,12 +28,13 @@ class Containers(Subject):
     singular = "container"
     persist_default = None
     needs_root = True
-    not_kept: tuple[str, ...] = (*NOT_KEPT, "settle", "signal", "wait_timeout")
+    not_kept: tuple[str, ...] = (*NOT_KEPT, "settle", "signal", "wait_timeout", "max_output")
 
     def __init__(self) -> None:
         self.lifecycle = Lifecycle()
         self.containers: list[Container] = []
         self.last = ContainerPlan()
+        self.applied = False
 
     def parse(self, options: dict[str, Any]) -> Container:
         self.lifecycle.replaying = self.replaying
@@ -47,6 +48,7 @@ class Containers(Subject):
 
     def apply(self, the_plan: Plan) -> None:
         self.lifecycle.apply(the_plan, self.containers, self.last)
+        self.applied = True
 
     def wait(self, objects: list[Container]) -> None:
         self.lifecycle.wait(objects)
@@ -66,7 +68,7 @@ class Containers(Subject):
                 target=failed[0].get("log", ""),
                 hint=waiting.hint(failed),
             )
-            error.result = {"changed": bool(self.lifecycle.made), self.plural: reports}
+            error.result = {"changed": self.applied, self.plural: reports}
             raise error
         return reports
 

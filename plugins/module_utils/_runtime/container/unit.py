@@ -104,9 +104,7 @@ class Supervisor(monitor.Supervisor):
         self.failed = False
         self.stopping = False
         self._kill_at = 0.0
-        self._asked, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(wake)
-        signal.signal(_SIGTERM, lambda _number, _frame: None)
+        self._asked = monitor.wake_by((_SIGTERM, signal.SIGHUP))
         self.poll.register(self._asked, 1)
 
     def _on_running(self, watched: monitor.Watched, started: launch.Started) -> None:
@@ -142,10 +140,8 @@ class Supervisor(monitor.Supervisor):
         while self.watched:
             left = None if not self._kill_at else max(0, int((self._kill_at - time.monotonic()) * 1000)) + 1
             for fd in self.step(left):
-                if fd == self._asked:
-                    os.read(fd, 64)
-                    if not self.stopping:
-                        self.stop(watched)
+                if fd == self._asked and _SIGTERM in os.read(fd, 64) and not self.stopping:
+                    self.stop(watched)
             if self._kill_at and time.monotonic() >= self._kill_at:
                 self._kill_at = 0.0
                 self._send(watched, _SIGKILL)

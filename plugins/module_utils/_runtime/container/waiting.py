@@ -15,6 +15,7 @@ import os
 import select
 import time
 
+from .. import units
 from ..errors import InvalidInput
 from . import state
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 # Seconds.
 SETTLE = 1.0
 HEALTHY_WITHIN = 60.0
+# The most that a module can return without filling the memory of the machine that runs Ansible, and what a job returns by default.
+MOST_OUTPUT = 256 << 20
+JOB_OUTPUT = 64 << 10
 _LONGEST = 366 * 86400.0
 _PAUSE = 0.05
 # One that was started again less than this ago may be about to end again.
@@ -42,6 +46,7 @@ class Waiting:
         """Raises InvalidInput."""
         self.healthy = options.get("state") == "healthy"
         self.settle = seconds(options.get("settle"), "settle", SETTLE, 0)
+        self.max_output = parse_most(options.get("max_output"), JOB_OUTPUT)
         least = 0.001
         self.timeout = seconds(options.get("wait_timeout"), "wait_timeout", HEALTHY_WITHIN, least) if self.healthy else None
         if options.get("wait_timeout") is not None:
@@ -61,6 +66,24 @@ def seconds(value: object, what: str, default: float, least: float) -> float:
     if not least <= number <= _LONGEST:
         raise InvalidInput("%s: %s is not a time in seconds from %g to %d" % (what, value, least, _LONGEST))
     return number
+
+
+def parse_most(value: object, default: int) -> int:
+    """How much of an output is returned, in bytes."""
+    if value is None:
+        return default
+    number = units.parse_size(value if isinstance(value, (int, float)) else str(value), "max_output")
+    if not 0 <= number <= MOST_OUTPUT:
+        raise InvalidInput("max_output: %s is not within 0 to %dM" % (value, MOST_OUTPUT >> 20))
+    return number
+
+
+def last_of(text: str, most: int) -> tuple[str, bool]:
+    """Return the end of a text, no longer than so many bytes, and whether something before it was left out."""
+    data = text.encode("utf-8", "surrogateescape")
+    if len(data) <= most:
+        return text, False
+    return data[len(data) - most :].decode("utf-8", "replace"), True
 
 
 def settle(times: dict[str, float], directory_of: Callable[[str], str]) -> set[str]:
