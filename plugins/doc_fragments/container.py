@@ -67,6 +67,13 @@ env:
       Their values are in no result, diff or log; their names are.
     - Values are text or whole numbers. Put V(1.10), V(yes) and the like in quotes.
   type: dict
+env_file:
+  description:
+    - Files of the node with more variables, one line C(NAME=VALUE) each, as docker reads them. Lines that begin with C(#) are left out, quotes are part of the
+      value, and a name without a value says nothing. What is in O(env) holds, then what comes later.
+    - They are read when the task or a boot makes the container; one whose content is another makes the container anew. What is in them is returned nowhere.
+  type: list
+  elements: str
 cwd:
   description: The working directory. It must be there.
   type: str

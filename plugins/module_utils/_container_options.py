@@ -21,6 +21,7 @@ CONTAINER: dict[str, t.Any] = {
     "command": {"type": "raw"},
     "init": {"type": "bool", "default": False},
     "env": {"type": "dict"},
+    "env_file": _TEXTS,
     "cwd": {"type": "str", "default": "/"},
     "user": {"type": "str", "default": "0"},
     "groups": _TEXTS,

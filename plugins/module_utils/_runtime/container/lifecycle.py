@@ -20,7 +20,7 @@ from ..cgroup.steps import Freeze, GiveBack, is_frozen
 from ..errors import BulkheadError, InvalidInput
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, classes, config, groups, lifting, live, locks, lookup, nesting, options, state, steps, territory, units, waiting, words
+from . import base, classes, config, envfile, groups, lifting, live, locks, lookup, nesting, options, state, steps, territory, units, waiting, words
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
@@ -223,6 +223,7 @@ class Lifecycle:
             # What it is to be is checked, and not needed: what ends may have lost its volumes, its root or its devices.
             return Container(name, wanted, None, {}, wait)
         self._settle(settings)
+        self._add_variables(settings, envfile.paths(given.get("env_file")))
         resources = settings.pop("resources")
         self.limit_processes(resources)
         container = Container(name, wanted, settings, resources, wait)
@@ -254,6 +255,16 @@ class Lifecycle:
     def _foresee(self, missing: InvalidInput) -> None:
         """In check mode, an earlier task of the play may be about to make what is not there."""
         self.foreseen.append("%s; unless an earlier task of the play makes it, this task fails" % missing.problem)
+
+    def _add_variables(self, settings: dict[str, Any], files: list[str]) -> None:
+        """Take the variables of files; those that are given by themselves hold."""
+        try:
+            settings["env"] = {**envfile.read(files, settings, self.territory), **settings["env"]}
+        except InvalidInput as error:
+            error.problem = "container %s: %s" % (settings["name"], error.problem)
+            if not (isinstance(error, Missing) and self.checking):
+                raise
+            self._foresee(error)
 
     def _settle(self, settings: dict[str, Any]) -> None:
         """Look what is behind the paths of the machine."""

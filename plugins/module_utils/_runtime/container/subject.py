@@ -99,7 +99,7 @@ class Containers(Subject):
         """Whether two requests ask for the same container, in whatever words."""
         if held == given:
             return True
-        if "command" not in held or held.get("state") != given.get("state"):
+        if "command" not in held or any(held.get(key) != given.get(key) for key in ("state", "env_file")):
             return False
         try:
             one, other = (config.parse({**asked, "name": "x"}, "/", True, False) for asked in (held, given))
