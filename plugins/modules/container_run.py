@@ -218,7 +218,7 @@ containers:
     output:
       description: What this run wrote, the last of it, as much as O(max_output) says, from all files of its log; empty where the log is no file.
       type: str
-      returned: with O(wait=true), and when the container ended right after its start
+      returned: when a job (O(wait=true)) has ended, and when the container ended right after its start
       sample: done
     output_truncated:
       description: Whether it wrote more than that.

@@ -205,3 +205,15 @@ def test_signal(node):
         node.converge({"name": "web", "signal": "NONSENSE"})
     with pytest.raises(InvalidInput, match="signal"):
         node.converge({"name": "web", "signal": "HUP", "state": "stopped"})
+
+
+def test_stops_of_one_call_wait_at_the_same_time(node):
+    """Twenty that do not hear a signal are gone after the time that one has."""
+    deaf = {"command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"], "stop_timeout": 3}
+    names = ["deaf-%d" % number for number in range(20)]
+    node.converge(*({"name": name, **deaf} for name in names))
+    time.sleep(2)
+    began = time.monotonic()
+    reports = node.converge(*({"name": name, "state": "stopped"} for name in names))[1]
+    assert 3 <= time.monotonic() - began < 20  # one after the other would take a minute
+    assert {report["exit"]["signal"] for report in reports} == {9}

@@ -69,7 +69,7 @@ def test_job_that_takes_too_long_goes_on(node):
     job = {"name": "web", "command": ["sh", "-c", "echo begun; exec sleep 1000"], "wait": True, "wait_timeout": 1}
     _count, (report,) = node.converge(job)
     assert node.life.failures == {"web": "did not end within 1 seconds, and goes on"}
-    assert report["status"] == "running" and report["output"] == "begun\n"
+    assert report["status"] == "running" and "output" not in report
     record = state.read(node.paths.state("web"))
     time.sleep(0.5)
     assert state.is_alive(record["monitor"]) and state.start_time(record["pid"])

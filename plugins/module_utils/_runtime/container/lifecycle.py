@@ -900,7 +900,9 @@ class Lifecycle:
             rdt = self.classes.report((container.config or {}).get("rdt"))
             if rdt is not None:
                 report["rdt"] = rdt
-            if (container.wait or container.name in self.failures) and container.name in self.made:
+            written = "log_written" in (container.seen.record or {}) or units.ours(container.seen.record)
+            # Of a run that goes on it is not known yet where in the log it began.
+            if (container.wait or container.name in self.failures) and container.name in self.made and written:
                 most = container.waiting.max_output
                 text = output_of(container.seen, most + 1, True)
                 report["output"], report["output_truncated"] = waiting.last_of(text, most)

@@ -164,4 +164,4 @@ def again_and_again(described: dict[str, Any], record: dict[str, Any]) -> str:
 
 def hint(found: Iterable[dict[str, Any]]) -> str:
     """The last words of containers that failed."""
-    return "; ".join("last words of %s: %s" % (one["name"], (one.get("output") or "")[-2000:].strip() or "none") for one in found)
+    return "; ".join("last words of %s: %s" % (one["name"], one["output"][-2000:].strip() or "none") for one in found if "output" in one)
