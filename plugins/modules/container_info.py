@@ -91,7 +91,7 @@ containers:
       type: bool
       returned: success
     status:
-      description: V(running), V(paused), V(stopped), V(restarting) between two starts, or V(absent).
+      description: V(running), V(paused), V(stopped), V(restarting) between two starts, V(creating) while a run makes it, or V(absent).
       type: str
       returned: success
       sample: running

@@ -65,6 +65,7 @@ EXAMPLES = r"""
   bulkhead.linux.container_run:
     name: web
     command: [python3, -m, http.server, "8080"]
+    init: true
     user: www-data
     cwd: /srv
     network:
@@ -95,6 +96,23 @@ EXAMPLES = r"""
       - name: worker-2
         command: [sleep, infinity]
         resources: {cpu: {weight: 50}}
+
+- name: A service that the play goes on with when it is healthy
+  bulkhead.linux.container_run:
+    name: web
+    command: [python3, -m, http.server, "8080"]
+    init: true
+    state: healthy
+    healthcheck:
+      command: [python3, -c, "import urllib.request; urllib.request.urlopen('http://localhost:8080')"]
+      interval: 5
+      start_period: 30
+    labels: {team: shop}
+
+- name: Read its configuration again
+  bulkhead.linux.container_run:
+    name: web
+    signal: HUP
 
 - name: Gone, with all that was its own
   bulkhead.linux.container_run:
@@ -141,7 +159,7 @@ containers:
       returned: success
       sample: started
     status:
-      description: V(running), V(paused), V(stopped), V(restarting) between two starts, or V(absent).
+      description: V(running), V(paused), V(stopped), V(restarting) between two starts, V(creating) while another run makes it, or V(absent).
       type: str
       returned: success
       sample: running
