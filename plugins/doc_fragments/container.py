@@ -19,11 +19,14 @@ state:
   description:
     - V(started), the container runs. One that runs with the same configuration is left alone; one that ended is started again, with its private files
       unless it is a job (O(wait=true)).
+    - V(healthy), the same, and the task waits until O(healthcheck) says that it is healthy, for at most O(wait_timeout). One that is unhealthy makes the
+      task fail, and stays as it is.
+    - V(restarted), the same as V(started), and one that runs is stopped and started again, with its private files. This is a change each time.
     - V(stopped), it does not run; its private files, its log and what is known of its end stay. What does not exist is stopped.
     - V(paused), it is there and frozen.
     - V(absent), nothing of it is left, its private files and its log in the default directory included.
   type: str
-  choices: [started, stopped, paused, absent]
+  choices: [started, healthy, restarted, stopped, paused, absent]
   default: started
 rootfs:
   description:
@@ -51,12 +54,27 @@ command:
     - Before a container that runs is stopped for a new one, and in check mode, the command, O(user), O(groups) and O(cwd) are looked up in what the new one
       will find, as far as that can be told from outside.
   type: raw
+init:
+  description:
+    - Whether a small program stays as the first process, which hands signals on to the command, reaps orphans and ends with the command's status.
+    - The kernel ignores a signal to the first process that has no handler for it. So without this, a shell, C(sleep) or C(python3 -m http.server) ends only
+      when O(stop_timeout) is over.
+    - It is built in, keeps nothing of the machine and runs with the rights of the command. There is one for x86_64 and aarch64.
+  type: bool
+  default: false
 env:
   description:
     - Environment variables. Apart from these there are E(PATH), E(HOME) of the user, and E(container) with the value V(bulkhead), and none of the machine's.
       Their values are in no result, diff or log; their names are.
     - Values are text or whole numbers. Put V(1.10), V(yes) and the like in quotes.
   type: dict
+env_file:
+  description:
+    - Files of the node with more variables, one line C(NAME=VALUE) each, as docker reads them. Lines that begin with C(#) are left out, quotes are part of the
+      value, and a name without a value says nothing. What is in O(env) holds, then what comes later.
+    - They are read when the task or a boot makes the container; one whose content is another makes the container anew. What is in them is returned nowhere.
+  type: list
+  elements: str
 cwd:
   description: The working directory. It must be there.
   type: str
@@ -246,6 +264,38 @@ cgroup_parent:
   default: bulkhead
 @RESOURCES@
 @RDT@
+healthcheck:
+  description:
+    - A command that is run in the container again and again, as M(bulkhead.linux.container_exec) does, to tell whether it is healthy. What comes of it is
+      returned as RV(containers[].health); nothing is restarted because of it.
+    - It is changed while the container runs.
+  type: dict
+  suboptions:
+    command:
+      description:
+        - What to run; status 0 is healthy. A list of words, or text that is split into words. A list may begin with V(CMD) or V(CMD-SHELL).
+        - V([NONE]) is the same as no healthcheck.
+      type: raw
+      aliases: [test]
+    interval:
+      description: Seconds from one check to the next. The first one is made after one second, or after this time where it is shorter.
+      type: float
+      default: 30
+    timeout:
+      description: Seconds that a check may take. Then it is killed and has failed.
+      type: float
+      default: 30
+    retries:
+      description: After how many failures one after the other a container is unhealthy.
+      type: int
+      default: 3
+    start_period:
+      description: Seconds from the start within which failures do not count, and checks are made every second, until the first one succeeds.
+      type: float
+      default: 0
+labels:
+  description: Text that is kept with the container, by name, for whoever looks at it. It is changed while the container runs.
+  type: dict
 restart_policy:
   description:
     - What happens when the container ends by itself. V(no), nothing; V(on-failure) or V(on-failure:N), it is started again after a status other than 0, at
@@ -307,6 +357,11 @@ stop_timeout:
   description: How many seconds it may take, before it is killed. It changes while the container runs.
   type: int
   default: 10
+signal:
+  description:
+    - A signal to send to the first process of a container that runs already and goes on, by name or number, such as V(HUP). This is a change each time.
+    - A container that this task starts, or that is between two starts, gets none.
+  type: str
 wait:
   description:
     - Wait until the container has ended, and return its exit status and its output. The task fails when the status is not
@@ -315,6 +370,26 @@ wait:
       synchronised to the disk, even when it asks for that; results belong into O(volumes).
   type: bool
   default: false
+wait_timeout:
+  description:
+    - How many seconds O(wait=true) may take, by default as long as the job does; or O(state=healthy), by default 60.
+    - When the time is up, the task fails and the job goes on. Look at it with M(bulkhead.linux.container_info), end it with O(state=stopped).
+  type: float
+max_output:
+  description: How much of the end of a job's output is returned (O(wait=true)), as a size; up to V(256M). The log keeps more, see O(log).
+  type: raw
+  default: 64K
+settle:
+  description:
+    - How many seconds a container that this task has started is watched, before the task says that it runs. The containers of one call are watched at the
+      same time.
+    - A container that ends within this time with another status than 0 makes the task fail, with how it ended and its last words. It is not rolled back and
+      stays as it is, to be looked at; with a O(restart_policy) it is started again meanwhile, and when it runs at the end of the time, that is a warning.
+    - A container that ends within this time with status 0 is no failure but a warning, as a command that is meant to end is a job (O(wait=true)).
+    - V(0) turns this off. Jobs and what is V(paused) are not watched. A boot does not watch either.
+    - A container that ends and is started again in turns is warned of by every later run, also by one that changes nothing.
+  type: float
+  default: 1
 """
 
 _NAME = """

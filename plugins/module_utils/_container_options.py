@@ -16,10 +16,12 @@ _TEXTS: dict[str, t.Any] = {"type": "list", "elements": "str"}
 
 CONTAINER: dict[str, t.Any] = {
     "name": {"type": "str"},
-    "state": {"type": "str", "choices": ["started", "stopped", "paused", "absent"], "default": "started"},
+    "state": {"type": "str", "choices": ["started", "healthy", "restarted", "stopped", "paused", "absent"], "default": "started"},
     "rootfs": {"type": "str", "default": "host"},
     "command": {"type": "raw"},
+    "init": {"type": "bool", "default": False},
     "env": {"type": "dict"},
+    "env_file": _TEXTS,
     "cwd": {"type": "str", "default": "/"},
     "user": {"type": "str", "default": "0"},
     "groups": _TEXTS,
@@ -64,6 +66,17 @@ CONTAINER: dict[str, t.Any] = {
     "cgroup_parent": {"type": "str", "default": "bulkhead"},
     "resources": {"type": "dict", "options": RESOURCES},
     "rdt": {"type": "dict", "options": {"class": {"type": "str"}, "monitor": {"type": "bool", "default": False}, **SHARES}},
+    "healthcheck": {
+        "type": "dict",
+        "options": {
+            "command": {"type": "raw", "aliases": ["test"]},
+            "interval": {"type": "float", "default": 30.0},
+            "timeout": {"type": "float", "default": 30.0},
+            "retries": {"type": "int", "default": 3},
+            "start_period": {"type": "float", "default": 0.0},
+        },
+    },
+    "labels": {"type": "dict"},
     "restart_policy": {"type": "raw", "default": "no"},
     "supervisor": {"type": "str", "choices": ["auto", "systemd", "builtin"]},
     "log": {
@@ -72,5 +85,9 @@ CONTAINER: dict[str, t.Any] = {
     },
     "stop_signal": {"type": "str", "default": "TERM"},
     "stop_timeout": {"type": "int", "default": 10},
+    "signal": {"type": "str"},
     "wait": {"type": "bool", "default": False},
+    "wait_timeout": {"type": "float"},
+    "max_output": {"type": "raw", "default": "64K"},
+    "settle": {"type": "float", "default": 1.0},
 }

@@ -120,7 +120,7 @@ def _converge(module: AnsibleModule, subject_class: type[Subject], options: dict
                 _check_rights(the_plan)
             elif the_plan.steps:
                 subject.apply(the_plan)
-        if the_plan.steps and not module.check_mode:
+        if not module.check_mode:
             subject.wait(objects)
             if last.steps:
                 last = _look_again(subject, objects, the_plan)

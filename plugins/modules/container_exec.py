@@ -68,6 +68,12 @@ options:
   timeout:
     description: How many seconds the command may take, more than 0. Then it is killed, and the task fails.
     type: float
+  max_output:
+    description:
+      - How much of what the command writes is returned, of each stream, as a size such as V(64K); up to V(256M). What comes before the last so many bytes is
+        lost, and RV(stdout_truncated) or RV(stderr_truncated) tells so.
+    type: raw
+    default: 4M
   strip_empty_ends:
     description: Whether the empty lines at the end of what the command writes are left out of RV(stdout) and RV(stderr), as M(ansible.builtin.command) does.
     type: bool
@@ -113,6 +119,16 @@ stdout_lines:
   returned: when the command has ended
   type: list
   elements: str
+stdout_truncated:
+  description: Whether it wrote more to its standard output than O(max_output), so that only the end is returned.
+  returned: when the command has ended
+  type: bool
+  sample: false
+stderr_truncated:
+  description: The same for its standard error.
+  returned: when the command has ended
+  type: bool
+  sample: false
 stderr:
   description: What it wrote to its standard error.
   returned: when the command has ended
@@ -150,6 +166,7 @@ OPTIONS: dict[str, t.Any] = {
     "stdin": {"type": "str"},
     "detach": {"type": "bool", "default": False},
     "timeout": {"type": "float"},
+    "max_output": {"type": "raw", "default": "4M"},
     "strip_empty_ends": {"type": "bool", "default": True},
 }
 

@@ -91,7 +91,7 @@ containers:
       type: bool
       returned: success
     status:
-      description: V(running), V(paused), V(stopped), V(restarting) between two starts, or V(absent).
+      description: V(running), V(paused), V(stopped), V(restarting) between two starts, V(creating) while a run makes it, or V(absent).
       type: str
       returned: success
       sample: running
@@ -182,6 +182,13 @@ containers:
           unit or of a slice, C(limited_by) has the group for each of these limits.
       type: dict
       returned: when it exists
+    health:
+      description: >-
+        What its healthcheck says. C(status) is V(starting), V(healthy) or V(unhealthy), C(failures) how many checks failed one after the other, C(output) the
+        end of what the last one wrote that failed.
+      type: dict
+      returned: when it runs and has a healthcheck
+      sample: {status: healthy, failures: 0, output: ""}
     log:
       description: Its log file.
       type: str

@@ -65,6 +65,7 @@ EXAMPLES = r"""
   bulkhead.linux.container_run:
     name: web
     command: [python3, -m, http.server, "8080"]
+    init: true
     user: www-data
     cwd: /srv
     network:
@@ -95,6 +96,23 @@ EXAMPLES = r"""
       - name: worker-2
         command: [sleep, infinity]
         resources: {cpu: {weight: 50}}
+
+- name: A service that the play goes on with when it is healthy
+  bulkhead.linux.container_run:
+    name: web
+    command: [python3, -m, http.server, "8080"]
+    init: true
+    state: healthy
+    healthcheck:
+      command: [python3, -c, "import urllib.request; urllib.request.urlopen('http://localhost:8080')"]
+      interval: 5
+      start_period: 30
+    labels: {team: shop}
+
+- name: Read its configuration again
+  bulkhead.linux.container_run:
+    name: web
+    signal: HUP
 
 - name: Gone, with all that was its own
   bulkhead.linux.container_run:
@@ -141,7 +159,7 @@ containers:
       returned: success
       sample: started
     status:
-      description: V(running), V(paused), V(stopped), V(restarting) between two starts, or V(absent).
+      description: V(running), V(paused), V(stopped), V(restarting) between two starts, V(creating) while another run makes it, or V(absent).
       type: str
       returned: success
       sample: running
@@ -203,16 +221,28 @@ containers:
       type: str
       returned: when systemd supervises it
       sample: bulkhead-web.service
+    health:
+      description: >-
+        What its healthcheck says. C(status) is V(starting), V(healthy) or V(unhealthy), C(failures) how many checks failed one after the other, C(output) the
+        end of what the last one wrote that failed.
+      type: dict
+      returned: when it runs and has a healthcheck
+      sample: {status: healthy, failures: 0, output: ""}
     log:
       description: Its log file.
       type: str
       returned: when it exists
       sample: /var/log/bulkhead/web.log
     output:
-      description: What this run wrote, the last 64 KiB of it, from all files of its log; empty where the log is no file.
+      description: What this run wrote, the last of it, as much as O(max_output) says, from all files of its log; empty where the log is no file.
       type: str
-      returned: with O(wait=true)
+      returned: when a job (O(wait=true)) has ended, and when the container ended right after its start
       sample: done
+    output_truncated:
+      description: Whether it wrote more than that.
+      type: bool
+      returned: with RV(containers[].output)
+      sample: false
     asked:
       description: The resources that were asked for, by option.
       type: dict

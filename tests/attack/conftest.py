@@ -87,14 +87,15 @@ class Node:
 
     def converge(self, *items, check=False):
         """As the module does it: observe, plan, apply, look again; returns (number of steps, reports)."""
-        life = lifecycle.Lifecycle(self.paths)
+        self.life = life = lifecycle.Lifecycle(self.paths)
         try:
             wanted = []
             for item in items:
                 self.names.add(item["name"])
-                wanted.append(life.parse({"cgroup_parent": PARENT, "stop_timeout": 0, **item}))
+                wanted.append(life.parse({"cgroup_parent": PARENT, "stop_timeout": 0, "settle": 0, **item}))
             plan = life.plan(wanted)
             count = len(plan.steps)
+            life.warnings += plan.warnings
             if count and not check:
                 life.apply(plan, wanted, plan)
                 life.wait(wanted)

@@ -38,7 +38,7 @@ class Rules:
 
     kind = ""
     key = "name"
-    not_kept = NOT_KEPT
+    not_kept: tuple[str, ...] = NOT_KEPT
 
     def kept_name(self, name: str, options: Options) -> str:
         """The one name under which an object is kept, of all names by which it can be asked for."""

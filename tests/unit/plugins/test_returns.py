@@ -155,7 +155,8 @@ def test_looking_at_containers(tmp_path: Path, host: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(lifecycle, "look", lambda *_arguments: seen)
     monkeypatch.setattr(lifecycle, "output_of", lambda *_arguments: "")
     monkeypatch.setattr(units, "describe", lambda _name: {"restarts": 0})
-    found = info.describe("web", Paths(str(tmp_path)), host, 100)
+    monkeypatch.setattr(info.options, "as_options", lambda config, *_more: config)
+    found = info.describe("web", Paths(str(tmp_path)), host, info.Question({"log_bytes": 100}))
     assert {"stats", "processes", "unit", "output"} <= set(found)
     assert undocumented(found, documented("container_info")["containers"]["contains"]) == []
     assert "geheim" not in str(found)

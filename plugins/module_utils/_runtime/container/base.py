@@ -234,6 +234,8 @@ def collect(paths: Paths) -> None:
     if not os.path.isdir(paths.bases):
         return
     with _locked(paths):
+        if any((state.read(paths.state(name)) or {}).get("damaged") for name in os.listdir(paths.states)):
+            return  # one that nobody can tell may be in use
         used = set(users(paths).values())
         for name in names(paths):
             if name not in used:

@@ -10,7 +10,7 @@ import os
 
 from ..cgroup.host import Host
 from ..errors import InvalidInput
-from . import classes, config, execute, groups, lifecycle, lookup, words
+from . import classes, config, execute, groups, lifecycle, lookup, waiting, words
 from .mounts import Root
 from .paths import Paths
 from .remote import Helper
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # A year: more is a mistake, and much more is none that poll(2) can count.
 _LONGEST = 366 * 86400.0
+# How much of the output of a command is returned unless it is said.
+_MOST = 4 << 20
 
 
 class NotRunning(InvalidInput):
@@ -71,6 +73,7 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
         "stdin": text.encode() if text is not None else None,
         "detach": bool(options.get("detach")),
         "timeout": _timeout(options.get("timeout")),
+        "most": waiting.parse_most(options.get("max_output"), _MOST),
     }
 
 
@@ -97,7 +100,7 @@ def run(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]:
     paths.make()
     helper = Helper(paths)
     try:
-        answer = execute.run(helper.control, wanted, wanted["timeout"])
+        answer = execute.run(helper.control, wanted, wanted["timeout"], wanted["most"])
     finally:
         helper.close()
     if "error" in answer:

@@ -22,7 +22,7 @@ from ..desired import without_none
 from ..errors import InvalidInput, check_text
 from ..hidden import HIDDEN
 from ..kernel.files import read_text
-from . import classes, words
+from . import classes, health, reaper, words
 from .mounts import ATTRIBUTES, CLEARING, PER_CPU_THERMAL
 from .process import CAPABILITIES, LARGEST_ID, RLIMITS
 from .seccomp import filters
@@ -332,6 +332,23 @@ def parse_supervisor(asked: object, systemd_runs: bool) -> str:
     return "systemd" if systemd_runs and text != "builtin" else "builtin"
 
 
+def parse_labels(value: object) -> dict[str, str]:
+    """Text that is kept with a container, by name."""
+    return {words.text(key, "labels"): words.text(text, "labels.%s" % key) for key, text in sorted(words.mapping(value, "labels").items(), key=str)}
+
+
+def _init(value: object) -> bool:
+    wanted = words.boolean(value, "init", False)
+    if wanted:
+        reaper.check()
+    return wanted
+
+
+def default_log(directory: str, name: str) -> str:
+    """The log of a container that was given none."""
+    return "%s/%s.log" % (directory, name)
+
+
 def parse(options: dict[str, Any], log_directory: str, systemd_runs: bool = False, look: bool = True) -> dict[str, Any]:
     """The configuration of a container from a module's options. Raises InvalidInput that names the container.
 
@@ -399,6 +416,9 @@ def _parse(name: str, options: dict[str, Any], log_directory: str, look: bool) -
         "rootfs": _rootfs(options.get("rootfs")),
         "readonly": words.boolean(options.get("readonly"), "readonly", False),
         "command": parse_command(options.get("command")),
+        "init": _init(options.get("init")),
+        "healthcheck": health.parse(options.get("healthcheck"), parse_command),
+        "labels": parse_labels(options.get("labels")),
         "env": parse_environment(options.get("env")),
         "cwd": parse_path(options.get("cwd") or "/", "cwd"),
         "user": parse_user(options.get("user")),

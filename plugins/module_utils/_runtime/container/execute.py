@@ -25,7 +25,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .health import Health
     from .monitor import Supervisor
+
+# How much of the input goes in one message: less than any socket takes by default.
+PIECE = 64 << 10
+# How many times 64 KiB of output are read before the loop looks at what else there is; a pipe holds no more.
+_FAIR_SHARE = 16
 
 _NAMESPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWCGROUP
 
@@ -43,12 +49,13 @@ class _Command:
         self.streams: dict[int, int] = {}
         self.input = -1
         self.to_write: bytes = request["stdin"] or b""
+        self.more: bool = request.get("more", False)  # whether the module has more of the input
 
 
 class Commands:
     """The commands of one module call, watched by the helper's loop."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor | Health) -> None:
         self.supervisor = supervisor
         self.by_fd: dict[int, _Command] = {}
 
@@ -123,7 +130,7 @@ class Commands:
             self._feed(command)
 
     def _feed(self, command: _Command) -> None:
-        """Give the command more of its input; close it at its end."""
+        """Give the command more of its input, and ask for the next piece or close it at its end."""
         try:
             while command.to_write:
                 command.to_write = command.to_write[os.write(command.input, command.to_write) :]
@@ -132,13 +139,28 @@ class Commands:
                 self._watch(command.input, command, select.POLLOUT)
             return
         except BrokenPipeError:
-            pass
+            command.more = False  # it reads no more
+        if command.more:
+            if command.input in self.by_fd:
+                del self.by_fd[command.input]
+                self.supervisor.poll.unregister(command.input)
+            self.supervisor.tell({"event": "fed", "id": command.id})
+            return
         self._close(command.input)
         command.input = -1
 
+    def feed(self, request: dict[str, Any]) -> None:
+        """Take the next piece of a command's input; one that has ended meanwhile needs none."""
+        for command in set(self.by_fd.values()):
+            if command.id == request["id"] and command.input >= 0:
+                command.to_write, command.more = request["data"], request["more"]
+                self._feed(command)
+
     def _drain(self, command: _Command, fd: int) -> None:
-        """What the command wrote to one stream, on to the module."""
-        while fd in command.streams:
+        """What the command wrote to one stream, on to the module, up to a fair share."""
+        for _turn in range(_FAIR_SHARE):
+            if fd not in command.streams:
+                return
             try:
                 data = os.read(fd, 65536)
             except BlockingIOError:
@@ -288,17 +310,62 @@ def _use_container_null() -> None:
         os.dup2(fd, number)
 
 
-def run(control: int, request: dict[str, Any], timeout: float | None) -> dict[str, Any]:
-    """The module's side of one command: {rc, stdout, stderr} as bytes, or {pid} where it is detached, or {error}."""
-    wire.send(control, request)
-    output: dict[int, list[bytes]] = {1: [], 2: []}
+class Tail:
+    """The end of a stream: no more is kept than is asked for, however much comes."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.truncated = False
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, data: bytes) -> None:
+        """Take in what came next."""
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > 2 * self.most + PIECE:
+            self._pieces = [self.bytes()]
+            self._size = len(self._pieces[0])
+
+    def bytes(self) -> bytes:
+        """Return what is kept."""
+        whole = b"".join(self._pieces)
+        self.truncated = self.truncated or len(whole) > self.most
+        return whole[-self.most :] if self.most else b""
+
+
+class _Input:
+    """The input of a command, which goes to the helper piece by piece, each when it asks for it."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self._id = request["id"]
+        self._data: bytes = request["stdin"] or b""
+        self._sent = 0
+
+    def next(self) -> dict[str, Any]:
+        """Return the next piece, and whether there are more."""
+        data = self._data[self._sent : self._sent + PIECE]
+        self._sent += len(data)
+        return {"do": "input", "id": self._id, "data": data, "more": self._sent < len(self._data)}
+
+
+def run(control: int, request: dict[str, Any], timeout: float | None, most: int) -> dict[str, Any]:
+    """The module's side of one command: {rc, stdout, stderr} as bytes, or {pid} where it is detached, or {error}.
+
+    most: how many bytes at the end of each stream are kept.
+    """
+    given = _Input(request)
+    first = given.next()
+    wire.send(control, {**request, "stdin": first["data"], "more": first["more"]})
+    output = {1: Tail(most), 2: Tail(most)}
     poll = select.poll()
     poll.register(control, select.POLLIN)
     deadline = None if timeout is None else time.monotonic() + timeout
     timed_out = False
     while True:
-        wait = None if deadline is None or timed_out else max(0, int((deadline - time.monotonic()) * 1000))
-        if not poll.poll(wait):
+        left = None if deadline is None or timed_out else deadline - time.monotonic()
+        # Looked at each time: one that writes without end always has something to hear.
+        if (left is not None and left <= 0) or not poll.poll(None if left is None else max(0, int(left * 1000) + 1)):
             timed_out = True
             wire.send(control, {"do": "kill", "id": request["id"]})
             continue
@@ -306,10 +373,13 @@ def run(control: int, request: dict[str, Any], timeout: float | None) -> dict[st
         if message is None:
             raise BulkheadError("the helper that runs commands in containers ended unexpectedly")
         if message["event"] == "output":
-            output[message["stream"]].append(message["data"])
+            output[message["stream"]].add(message["data"])
+        elif message["event"] == "fed":
+            wire.send(control, given.next())
         elif message["event"] == "failed":
             return {"error": message["error"]}
         elif message["event"] == "running":
             return {"pid": message["pid"]}
         elif message["event"] == "ended":
-            return {"rc": message["rc"], "stdout": b"".join(output[1]), "stderr": b"".join(output[2]), "timed_out": timed_out}
+            found = {"rc": message["rc"], "stdout": output[1].bytes(), "stderr": output[2].bytes(), "timed_out": timed_out}
+            return {**found, "stdout_truncated": output[1].truncated, "stderr_truncated": output[2].truncated}

@@ -118,6 +118,8 @@ class Helper:
             wire.send(CONTROL, {"event": "done"})
         elif verb == "exec":
             self.commands.start(request)
+        elif verb == "input":
+            self.commands.feed(request)
         elif verb == "kill":
             self.commands.kill(request["id"])
 

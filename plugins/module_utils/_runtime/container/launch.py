@@ -17,7 +17,7 @@ import select
 
 from ..errors import BulkheadError
 from ..kernel import network, syscalls
-from . import devices, payload, process, rootfs
+from . import devices, payload, process, reaper, rootfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,21 +131,36 @@ def start(spec: dict[str, Any], progress: Progress) -> Started:
         errors, errors_in = os.pipe2(os.O_CLOEXEC)
         opened.append(errors_in)
         privileges = process.Privileges(config)
+        progress.doing("making the program that stays as the first process", "")
+        init = reaper.program() if config.get("init") else -1
+        if init >= 0:
+            opened.append(init)
         progress.doing("making the process", "")
         pid, pidfd = syscalls.clone3(syscalls.CLONE_NEWPID, v2)
         if pid == 0:
-            _become(spec, output_in, errors_in, privileges)
+            _become(spec, (output_in, errors_in, init), privileges)
     finally:
         for fd in opened:
             os.close(fd)
     return Started(pid, pidfd, errors, output)
 
 
-def _become(spec: dict[str, Any], output: int, errors: int, privileges: process.Privileges) -> None:
-    """The new process, from its birth to its command. Never returns."""
+def _become(spec: dict[str, Any], pipes: tuple[int, int, int], privileges: process.Privileges) -> None:
+    """The new process, from its birth to its command. Never returns.
+
+    pipes: for its output, for errors, and the program that stays as the first process; -1 for none.
+    """
     progress = Progress()
+    output, errors, init = pipes
     try:
-        _prepare(spec, output, errors, privileges, progress)
+        env = _prepare(spec, output, errors, privileges, progress)
+        os.write(errors, READY)
+        if init >= 0:
+            progress.doing("leaving the program that stays as the first process", "")
+            reaper.stay_behind(init)
+        command = spec["config"]["command"]
+        progress.doing("executing the command %r" % command[0], command[0])
+        process.execute(command, env)
     except BaseException as error:
         try:
             os.write(errors, describe(progress, error))
@@ -154,7 +169,8 @@ def _become(spec: dict[str, Any], output: int, errors: int, privileges: process.
     os._exit(FAILED)
 
 
-def _prepare(spec: dict[str, Any], output: int, errors: int, privileges: process.Privileges, progress: Progress) -> None:
+def _prepare(spec: dict[str, Any], output: int, errors: int, privileges: process.Privileges, progress: Progress) -> dict[str, str]:
+    """Make the new process what it is to be; returns the environment of its command."""
     config = spec["config"]
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, SIGKILL)
     os.umask(0)  # the modes of what is made are those that are said
@@ -191,10 +207,7 @@ def _prepare(spec: dict[str, Any], output: int, errors: int, privileges: process
     os.setsid()
     leave_keys(progress)
     become_user(config, user, privileges, errors, progress)
-    env = environment(config, user)
-    progress.doing("executing the command %r" % config["command"][0], config["command"][0])
-    os.write(errors, READY)
-    process.execute(config["command"], env)
+    return environment(config, user)
 
 
 def leave_keys(progress: Progress) -> None:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -17,10 +18,28 @@ from ..cgroup.planning import GroupPlan, plan_groups
 from ..cgroup.report import report as report_groups
 from ..cgroup.steps import Freeze, GiveBack
 from ..errors import BulkheadError, InvalidInput
-from ..kernel.files import read_text
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
-from . import base, classes, config, groups, lifting, live, locks, lookup, mountpoints, options, state, steps, territory, units, words
+from . import (
+    base,
+    classes,
+    config,
+    envfile,
+    groups,
+    lifting,
+    live,
+    locks,
+    lookup,
+    mountpoints,
+    nesting,
+    options,
+    state,
+    steps,
+    territory,
+    units,
+    waiting,
+    words,
+)
 from .log import tail
 from .paths import Paths
 from .payload import PAYLOAD
@@ -36,8 +55,9 @@ if TYPE_CHECKING:
 _LIVE = ("running", "paused", "restarting")
 # What a run or a supervisor that was killed has left behind.
 _ORPHANED = ("creating", "broken", "unsupervised")
-_OUTPUT = 64 << 10
-_STATES = ("started", "stopped", "paused", "absent")
+_STATES = ("started", "healthy", "restarted", "stopped", "paused", "absent")
+# What a state comes to once it is reached; so it is kept for the boot.
+LASTING = {"restarted": "started", "healthy": "started"}
 # The most processes and threads of a container for which nothing is said: as many as podman gives.
 DEFAULT_PIDS = 2048
 
@@ -57,6 +77,10 @@ class Container:
         self.resources = resources
         self.wait = wait
         self.laid_over: dict[str, Any] = {}
+        self.waiting = waiting.Waiting({})
+        self.state = wanted  # in the word of the option
+        self.signal = 0  # to be sent to it, if it runs already
+        self.asked_group = ""  # by the options, where what is there does not say it any more
         self.group: Group | None = None
         self.lifts = False  # whether the group is asked to let go of limits
         self.seen = Seen(name)
@@ -93,6 +117,8 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
     seen.record = record = state.read(paths.state(name))
     seen.has_files = os.path.isdir(paths.own(name)) or os.path.isdir(paths.aside(name))
     damaged = bool(record and record.get("damaged"))
+    if record is not None and damaged:
+        _complete_damaged(record, name, paths)
     if record is None or damaged or units.ours(record):
         spec = units.spec_of(name, paths) if host.systemd else None
         if spec is not None and (record is None or damaged):
@@ -109,7 +135,7 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
             seen.resources = to_json(spec["resources"])
     if record is None:
         return seen
-    seen.resources = read_text(paths.state(name) + "/resources.json") or seen.resources
+    seen.resources = state.resources(paths.state(name)) or seen.resources
     group = str(record.get("cgroup") or "")
     seen.has_group = bool(group) and groups.exists(group, host)
     status, monitored = record["status"], state.is_alive(record.get("monitor"))
@@ -125,27 +151,36 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
     elif status == "running" and alive and monitored:
         seen.phase = "paused" if groups.frozen_by(record, host) else "running"
     elif status == "running" and not alive and monitored:
-        # It ended this moment, and its monitor is about to write so.
-        steps.wait_for_monitor(paths.state(name), record)
-        return _look(name, paths, host)
+        # It ended this moment, and its monitor is about to write so; where it cannot (a full /run), it has ended all the same.
+        if steps.is_written(paths.state(name), record):
+            return _look(name, paths, host)
+        _without_supervisor(seen, record, alive, "its end could not be written down: is /run full?")
     elif status == "stopped":
         restarts = monitored and state.is_restarting(record) and not os.path.exists(paths.state(name) + "/" + state.STOPPING)
         seen.phase = "restarting" if restarts else "stopped"
     elif status == "running":
-        _without_supervisor(seen, record, alive)
+        _without_supervisor(seen, record, alive, "the process that supervised the container was killed, and the container with it")
     else:
         seen.phase = "creating" if state.is_alive(record.get("creator")) else "broken"
     return seen
 
 
-def _without_supervisor(seen: Seen, record: dict[str, Any], alive: bool) -> None:
+def _complete_damaged(record: dict[str, Any], name: str, paths: Paths) -> None:
+    """Say of a container with a damaged record where it is, by what else is kept of it; what units keep is seen to by itself."""
+    try:
+        if not record["cgroup"]:
+            record["cgroup"] = groups.name_of(json.loads(state.text_of(paths.own(name) + "/config.json") or ""))
+    except (ValueError, KeyError, TypeError):
+        pass  # then what is asked for says it, where it does
+
+
+def _without_supervisor(seen: Seen, record: dict[str, Any], alive: bool, problem: str) -> None:
     """Judge a container whose supervisor was killed: its first process goes with it, but for one that is frozen."""
     if alive:
         seen.phase = "unsupervised"
         return
     seen.phase = "stopped"
-    problem = {"problem": "the process that supervised the container was killed, and the container with it"}
-    record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": ""}, error=problem)
+    record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": ""}, error={"problem": problem})
 
 
 class ContainerPlan(Plan):
@@ -169,6 +204,8 @@ class Lifecycle:
         self.replaying = False
         self.checking = False
         self.foreseen: list[str] = []  # warnings of check mode
+        self.failures: dict[str, str] = {}  # {container: what is wrong with it}, where everything was done and came to a bad end
+        self.warnings: list[str] = []  # of what was waited for
 
     # What is desired
 
@@ -179,6 +216,20 @@ class Lifecycle:
         if wanted not in _STATES:
             raise InvalidInput("container %s: state %r is none of %s" % (name, wanted, ", ".join(_STATES)))
         wait = words.boolean(given.get("wait"), "wait", False)
+        container = self._parse(name, LASTING.get(wanted, wanted), wait, given)
+        container.state = wanted
+        try:
+            container.waiting = waiting.Waiting(given)
+            container.signal = 0 if given.get("signal") is None else words.parse_signal(given["signal"], "signal")
+            if container.signal and wanted not in ("started", "healthy", "paused"):
+                raise InvalidInput("signal: it is sent to a container that goes on, and this one is to be %s" % wanted)
+        except InvalidInput as error:
+            error.problem = "container %s: %s" % (name, error.problem)
+            raise
+        container.asked_group = "%s/%s" % (given.get("cgroup_parent") or "bulkhead", name)
+        return container
+
+    def _parse(self, name: str, wanted: str, wait: bool, given: dict[str, Any]) -> Container:
         if given.get("command") is None:
             return self._parse_name_only(name, wanted, wait, given)
         ends = wanted in ("absent", "stopped")
@@ -189,6 +240,7 @@ class Lifecycle:
             # What it is to be is checked, and not needed: what ends may have lost its volumes, its root or its devices.
             return Container(name, wanted, None, {}, wait)
         self._settle(settings)
+        self._add_variables(settings, envfile.paths(given.get("env_file")))
         resources = settings.pop("resources")
         self.limit_processes(resources)
         container = Container(name, wanted, settings, resources, wait)
@@ -220,6 +272,16 @@ class Lifecycle:
     def _foresee(self, missing: InvalidInput) -> None:
         """In check mode, an earlier task of the play may be about to make what is not there."""
         self.foreseen.append("%s; unless an earlier task of the play makes it, this task fails" % missing.problem)
+
+    def _add_variables(self, settings: dict[str, Any], files: list[str]) -> None:
+        """Take the variables of files; those that are given by themselves hold."""
+        try:
+            settings["env"] = {**envfile.read(files, settings, self.territory), **settings["env"]}
+        except InvalidInput as error:
+            error.problem = "container %s: %s" % (settings["name"], error.problem)
+            if not (isinstance(error, Missing) and self.checking):
+                raise
+            self._foresee(error)
 
     def _settle(self, settings: dict[str, Any]) -> None:
         """Look what is behind the paths of the machine."""
@@ -281,12 +343,29 @@ class Lifecycle:
         self.call.stops = []
         for container in containers:
             container.seen = look(container.name, self.paths, self.host)
+            self._find_damaged(container)
             self._complete(container)
+            if container.state == "healthy" and container.config is not None and not container.config.get("healthcheck"):
+                raise InvalidInput("container %s: healthcheck is required to wait until it is healthy" % container.name)
             self._compare(container)
             if container.config is not None and (container.group is None or container.lifts or self._lifts(container)):
                 self._find_group(container)
             self._plan_one(container, work)
+        self._check_nesting(containers, work)
         return self._assemble(containers, work)
+
+    def _find_damaged(self, container: Container) -> None:
+        """Where nothing that is kept of a damaged container tells its control group any more, the options do."""
+        record = container.seen.record
+        if record and record.get("damaged") and not record["cgroup"] and groups.has_payload(container.asked_group, self.host):
+            record["cgroup"] = container.asked_group
+            container.seen.has_group = True
+
+    def _check_nesting(self, containers: list[Container], work: _Work) -> None:
+        """Refuse a container in the control group of another one, before anything is written."""
+        made = {container.name: container.group.name for container in containers if container.group is not None and container.name in work.renewed}
+        if made:
+            nesting.check(made, {container.name for container in containers if container.wanted == "absent"}, self.paths)
 
     def _complete(self, container: Container) -> None:
         """Where only a name was given: what the container is made from already, with what is to change of it."""
@@ -320,7 +399,7 @@ class Lifecycle:
         if container.config is None or container.wanted in ("absent", "stopped"):
             return
         record = container.seen.record
-        if record is not None:
+        if record is not None and not record.get("damaged"):
             self._adopt_resources(container)
             differing = options.differences(record.get("config") or {}, container.config)
             # A supervisor of an earlier release does not look for changes.
@@ -371,6 +450,9 @@ class Lifecycle:
                 work.standing.append(container)
         elif container.config is None and seen.record is None:
             work.last.append(steps.Foreseen(container.name, container.wanted))
+        elif seen.phase in _LIVE and not container.renews and container.state == "restarted":
+            self._end_process(seen, work)
+            self._make(container, work)
         elif seen.phase in _LIVE and not container.renews:
             self._adjust(container, work)
         else:
@@ -406,6 +488,9 @@ class Lifecycle:
         if group and groups.has_payload(group, self.host):
             work.first.append(steps.EmptyGroup(self.call, group))
         if record.get("damaged"):
+            if group and seen.has_group and not units.ours(record):
+                work.emptied |= groups.inner(group)
+                work.gone.append(group)
             work.last.append(steps.Forget(self.call, seen.name, group, "", seen.phase))
 
     def _end_process(self, seen: Seen, work: _Work) -> None:
@@ -442,9 +527,11 @@ class Lifecycle:
         for path in (own, self.paths.aside(container.name)):
             if os.path.isdir(path):
                 work.last.append(steps.Discard(path))
-        if seen.record is not None:
-            log = str(((seen.record.get("config") or {}).get("log") or {}).get("path") or "")
-            work.last.append(steps.Forget(self.call, container.name, str(seen.record.get("cgroup") or ""), log, seen.phase))
+        if seen.record is not None or seen.has_files:
+            record = seen.record or {}
+            # What is damaged, or was put to rest as such, does not tell its log.
+            log = str(record["config"]["log"]["path"] or "") if "config" in record else config.default_log(self.paths.log, container.name)
+            work.last.append(steps.Forget(self.call, container.name, str(record.get("cgroup") or ""), log, seen.phase))
             self._remove_class(seen.record, None, work)
 
     def _remove_class(self, record: dict[str, Any] | None, settings: dict[str, Any] | None, work: _Work) -> None:
@@ -458,13 +545,16 @@ class Lifecycle:
         seen = container.seen
         if seen.phase != "restarting" or not units.ours(seen.record):
             work.standing.append(container)  # of one that waits to be started by systemd, its unit makes the group
+        loop = waiting.again_and_again(describe(seen), seen.record or {})
+        if loop:
+            work.warnings.append(loop)
         text = to_json(container.resources)
         held = (seen.record or {}).get("config")
         if container.config is not None and held is not None:
             container.config = options.as_held(container.config, held)
         if container.config is not None and container.lives:
             directory = self.paths.state(container.name)
-            work.trial.append(steps.KeepLive(directory, read_text(directory + "/" + live.FILE), live.text_of(container.config)))
+            work.trial.append(steps.KeepLive(directory, state.text_of(directory + "/" + live.FILE), live.text_of(container.config)))
         if container.config is not None and units.ours(container.config):
             work.files += units.files(container.config, container.resources, True, self._persists(container), self.paths)
         if text != seen.resources:
@@ -474,6 +564,8 @@ class Lifecycle:
                 work.trial.append(Freeze(*groups.freezing(seen.record, self.host), True, False))
             else:
                 work.trial += units.thaws(seen.record, self.host)
+        if container.signal and seen.record is not None and seen.phase in ("running", "paused") and container.name not in self.call.signalled:
+            work.last.append(steps.Signal(self.call, seen.record, container.signal))
 
     def _make(self, container: Container, work: _Work) -> None:
         """A container that is to be started: for the first time, again, or anew because it is to be another."""
@@ -498,9 +590,11 @@ class Lifecycle:
         record = self._record(container)
         before = seen.phase if seen.record is not None else None
         after = "running" if before is not None else "running with " + options.shown(settings, {}, ["rootfs", "command"])
+        if container.state == "restarted" and seen.phase in _LIVE:
+            after = "running, restarted"
         work.reserve.append(steps.Reserve(self.call, record, seen.record, before, after, differs))
         _go_with_the_start([step for step in work.first if isinstance(step, (steps.Stop, units.StopUnit)) and step.record is seen.record])
-        changed = read_text(self.paths.state(container.name) + "/" + live.FILE)
+        changed = state.text_of(self.paths.state(container.name) + "/" + live.FILE)
         if changed is not None:
             work.reserve.append(steps.KeepLive(self.paths.state(container.name), changed, None))
         work.reserve.append(steps.KeepResources(self.paths.state(container.name), seen.resources, to_json(container.resources)))
@@ -670,8 +764,7 @@ class Lifecycle:
         """The bases of which the last user goes with this plan, or is made anew with another."""
         begun = {**work.bases, **{start.name: str(start.spec["base_fingerprint"]) for start in work.starts}}
         leaving = [container for container in containers if container.wanted == "absent" or container.name in begun]
-        records = {container.name: container.seen.record or {} for container in leaving}
-        if not any(record.get("damaged") or record.get("base", "") != begun.get(name, "") for name, record in records.items()):
+        if not any(_base_of(container.seen) != begun.get(container.name, "") for container in leaving):
             return []
         users = {**dict.fromkeys(container.name for container in leaving), **begun}
         used = {*users.values(), *(name for container, name in base.users(self.paths).items() if container not in users)}
@@ -735,19 +828,69 @@ class Lifecycle:
             )
 
     def wait(self, containers: list[Container]) -> None:
-        """Wait until the jobs among these have ended."""
-        waiting = {container.name for container in containers if container.wait and container.name in self.made} - set(self.call.ended)
-        for name in sorted(waiting):
+        """Wait until the services that this call started have settled and its jobs have ended, and judge how they are then."""
+        made = [container for container in containers if container.name in self.made]
+        services = {container.name: container.waiting.settle for container in made if container.wanted == "started" and not container.wait}
+        for name in sorted(waiting.settle(services, self.paths.state)):
+            self._judge_early_end(name)
+        jobs = [container for container in made if container.wait and container.name not in self.call.ended]
+        limits = {container.name: container.waiting.timeout for container in jobs if container.waiting.timeout is not None}
+        for name in waiting.until(limits, self._is_over):
+            self.failures[name] = "did not end within %g seconds, and goes on" % limits[name]
+        self._wait_for_ends({container.name for container in jobs} - set(limits))
+        self._wait_for_health([container for container in containers if container.state == "healthy" and container.name not in self.failures])
+
+    def _wait_for_health(self, containers: list[Container]) -> None:
+        limits = {container.name: container.waiting.timeout or 0.0 for container in containers}
+        late = waiting.until(limits, self._health_is_known)
+        for name in limits:
+            seen = look(name, self.paths, self.host)
+            known = (seen.record or {}).get("health") or {}
+            words_of_check = ": its check says: %s" % known["output"].strip() if known.get("output") else ""
+            if seen.phase not in _LIVE:
+                self.failures[name] = "%s before it was healthy" % waiting.how_it_ended(describe(seen))
+            elif known.get("status") == "unhealthy":
+                self.failures[name] = "is unhealthy%s" % words_of_check
+            elif name in late:
+                self.failures[name] = "did not become healthy within %g seconds%s" % (limits[name], words_of_check)
+
+    def _health_is_known(self, name: str) -> bool:
+        record = state.read(self.paths.state(name)) or {}
+        if (record.get("health") or {}).get("status") in ("healthy", "unhealthy"):
+            return True
+        return record.get("status") != "running" and look(name, self.paths, self.host).phase not in _LIVE
+
+    def _is_over(self, name: str) -> bool:
+        record = state.read(self.paths.state(name)) or {}
+        return record.get("status") == "stopped" and look(name, self.paths, self.host).phase not in _LIVE
+
+    def _wait_for_ends(self, names: set[str]) -> None:
+        """Wait until these jobs have ended, however long it takes."""
+        for name in sorted(names):
             if units.ours(state.read(self.paths.state(name))):
                 self.call.ended[name] = units.wait_for_end(name, self.paths)
-                waiting.discard(name)
-        while waiting:
+                names.discard(name)
+        while names:
             message = self.call.helper().receive()
             if message is None:
-                raise BulkheadError("the helper that watches %s ended unexpectedly" % ", ".join(sorted(waiting)))
+                raise BulkheadError("the helper that watches %s ended unexpectedly" % ", ".join(sorted(names)))
             if message["event"] in ("ended", "gone"):
                 self.call.ended[message["name"]] = message.get("exit") or {}
-                waiting.discard(message["name"])
+                names.discard(message["name"])
+
+    def _judge_early_end(self, name: str) -> None:
+        """A service whose first process has ended right after its start: it has failed, but where it ended well or runs again."""
+        seen = look(name, self.paths, self.host)
+        found = describe(seen)
+        how = waiting.how_it_ended(found)
+        well = "error" not in found and not (found.get("exit") or {}).get("code")
+        if found["status"] not in ("running", "paused") and not well:
+            again = ", and is to be started again by its restart policy" if found["status"] == "restarting" else ""
+            self.failures[name] = "%s right after its start%s" % (how, again)
+        elif found["status"] in ("running", "paused"):
+            self.warnings.append("container %s %s right after its start, and was started again" % (name, how))
+        else:
+            self.warnings.append("container %s %s right after its start: is it a job (wait: true)?" % (name, how))
 
     def left_alone(self, container: Container) -> str:
         """Why a container that is to run and does not is left so by a replay; see Subject."""
@@ -791,14 +934,20 @@ class Lifecycle:
                 report["effective"] = {**report["effective"], **{key: overruled[key][0] for key in overruled if key in report["effective"]}}
             else:
                 report = {"asked": {}, "effective": {}, "rounded": []}
-            report.update({"name": container.name, "state": container.wanted, **describe(container.seen)})
+            report.update({"name": container.name, "state": container.state, **describe(container.seen)})
             if plan.steps:
                 report["status"] = {"absent": "absent", "stopped": "stopped", "paused": "paused"}.get(container.wanted, "running")
             rdt = self.classes.report((container.config or {}).get("rdt"))
             if rdt is not None:
                 report["rdt"] = rdt
-            if container.wait and container.name in self.made:
-                report["output"] = output_of(container.seen, _OUTPUT, True)
+            written = "log_written" in (container.seen.record or {}) or units.ours(container.seen.record)
+            # Of a run that goes on it is not known yet where in the log it began.
+            if (container.wait or container.name in self.failures) and container.name in self.made and written:
+                most = container.waiting.max_output
+                text = output_of(container.seen, most + 1, True)
+                report["output"], report["output_truncated"] = waiting.last_of(text, most)
+            if container.wait and container.name in self.made and container.name not in self.failures and (report.get("exit") or {}).get("code"):
+                self.failures[container.name] = waiting.how_it_ended(report)
             found.append(report)
         return found
 
@@ -818,9 +967,14 @@ def describe(seen: Seen) -> dict[str, Any]:
     status = {"broken": "stopped", "unsupervised": "running"}.get(seen.phase, seen.phase)
     there = seen.phase in (*_LIVE, "unsupervised")
     found: dict[str, Any] = {"status": status, "pid": record.get("pid") or 0 if there else 0}
-    for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "output_lost", "bundle", "error"):
+    for key in ("created", "started", "finished", "exit", "restarts", "oom_kills", "output_lost", "bundle"):
         if key in record:
             found[key] = record[key]
+    if record.get("health"):
+        found["health"] = record["health"]
+    if "error" in record:
+        number = record["error"].get("errno")
+        found["error"] = {**record["error"], "errno": errno.errorcode.get(number, str(number)) if number else ""}
     if record.get("config"):
         found["log"] = record["config"]["log"]["path"]
     if seen.phase in ("broken", "unsupervised"):
@@ -858,6 +1012,13 @@ def _without_filter(containers: list[Container]) -> list[str]:
     names = [container.name for container in containers if (container.config or {}).get("seccomp") == seccomp.DEFAULT]
     reason = filters.why_not() if names else ""
     return ["no seccomp filter for %s: %s" % (", ".join(names), reason)] if reason else []
+
+
+def _base_of(seen: Seen) -> str | None:
+    """Which base a container has; None where a damaged record, or none, does not tell."""
+    if seen.record is None:
+        return None if seen.has_files else ""
+    return None if seen.record.get("damaged") else str(seen.record.get("base", ""))
 
 
 def _options_of(resources: dict[str, Any], above: str = "") -> set[str]:

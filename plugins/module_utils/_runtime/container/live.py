@@ -14,15 +14,17 @@ any more, and JSON is not among what it has: a line is a name and a value.
 
 from __future__ import annotations
 
+import marshal
 import os
 
-from ..kernel.files import read_text
+from .state import text_of as read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 FILE = "live"
+PACKED = ("healthcheck", "labels")
 
 
 def text_of(config: dict[str, Any]) -> str:
@@ -35,23 +37,37 @@ def text_of(config: dict[str, Any]) -> str:
         "stop_signal": config["stop_signal"],
         "stop_timeout": config["stop_timeout"],
     }
-    return "".join("%s %s\n" % line for line in lines.items())
+    # What has structure goes as the supervisor reads it.
+    packed = {name: marshal.dumps(config.get(name), 2).hex() for name in PACKED}
+    return "".join("%s %s\n" % line for line in {**lines, **packed}.items())
 
 
 def over(config: dict[str, Any], text: str) -> dict[str, Any]:
     """A configuration with these lines laid over it."""
     found = dict(config)
     for line in text.splitlines():
-        name, _space, value = line.partition(" ")
-        key, _dot, inner = name.partition(".")
-        if name == "restart_policy":
-            policy, _colon, most = value.partition(":")
-            found[key] = {"name": policy, "max": int(most or 0)}
-        elif inner:
-            found[key] = {**found.get(key, {}), inner: int(value)}
-        else:
-            found[key] = int(value)
+        try:
+            _lay_over(found, line)
+        except (ValueError, TypeError, EOFError):
+            continue  # a damaged line changes nothing
     return found
+
+
+def _lay_over(config: dict[str, Any], line: str) -> None:
+    name, _space, value = line.partition(" ")
+    key, _dot, inner = name.partition(".")
+    if name in PACKED:
+        config[name] = marshal.loads(bytes.fromhex(value))
+        return
+    if key not in config:
+        raise ValueError("%r is no value of a configuration" % key)
+    if name == "restart_policy":
+        policy, _colon, most = value.partition(":")
+        config[key] = {"name": policy, "max": int(most or 0)}
+    elif inner:
+        config[key] = {**config[key], inner: int(value)}
+    else:
+        config[key] = int(value)
 
 
 def read(directory: str, config: dict[str, Any]) -> dict[str, Any]:

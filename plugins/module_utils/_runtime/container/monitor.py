@@ -14,14 +14,14 @@ the record and cuts the tie to what is above it.
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # as in process.py
 import os
 import select
 import time
 
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from ..kernel.files import read_text
-from . import launch, live, mountpoints, payload, process, state, wire
+from . import health, launch, live, mountpoints, payload, process, reaper, state, wire
 from .log import Log
 
 TYPE_CHECKING = False
@@ -49,6 +49,7 @@ class Watched:
         self.started: launch.Started | None = None
         self.running = False  # the command was executed
         self.ended = False
+        self.unwritten = False  # whether the file lacks what the record says
         self.kills_before = 0  # of this start, see oom_kills()
         self.start_at = 0.0  # when it is to be started again; 0 for never
         self.began = 0.0
@@ -63,16 +64,18 @@ class Watched:
 
     def _is_current(self) -> bool:
         """Whether the record in the file is still that of this making of the container, and not of a later one or none."""
-        text = read_text(self.directory + "/" + state.FILE)
+        text = state.text_of(self.directory + "/" + state.FILE)
         return text is not None and '"created": "%s"' % self.record["created"] in text
 
     def write(self) -> None:
         """Bring the record to the file. It may be gone, or another's: then the container was removed or made anew, and that is right."""
+        self.unwritten = False
         if self._is_current():
             try:
                 state.write(self.directory, self.record)
             except OSError:
-                pass  # it is gone, or its file system is full: the container goes on, and the next change is written again
+                # Its file system is full: the container goes on, and this is written when there is room.
+                self.unwritten = True
 
     def unwanted(self) -> bool:
         """Whether somebody is stopping it, or has replaced it."""
@@ -107,23 +110,28 @@ class Watched:
 
     def note_end(self, status: int) -> None:
         """Write down how the first process ended (the status of waitpid(2)), and what killed it."""
-        signal = status & 0x7F
+        number = status & 0x7F or (reaper.signal_of(status >> 8) if self.values.config().get("init") else 0)
         kills = self.oom_kills() - self.kills_before
         stopped = os.path.exists(self.directory + "/" + state.STOPPING)
         self.record.pop("error", None)
+        self.record.pop("health", None)
         self.record.update(
             status="stopped",
             pid=0,
             exit={
-                "code": 128 + signal if signal else status >> 8,
-                "signal": signal,
+                "code": 128 + number if number else status >> 8,
+                "signal": number,
                 # A stop that ran out of patience killed it, whatever the kernel did before.
-                "killed_by": "memory" if signal == 9 and kills > 0 and not stopped else "",
+                "killed_by": "memory" if number == 9 and kills > 0 and not stopped else "",
             },
             oom_kills=self.record.get("oom_kills", 0) + max(0, kills),
             log_written=self.log.written if self.log else 0,
             finished=state.now(),
         )
+
+    def over(self) -> bool:
+        """Return whether it runs no more and is not to be started again."""
+        return self.started is None and not self.start_at
 
     def again(self) -> bool:
         """Return whether its restart policy asks for another start, after an end or after a start that failed."""
@@ -139,7 +147,12 @@ class Watched:
 
 
 class Supervisor:
-    """The loop. `control` is the socket to the module, `commit` becomes readable when the call has committed."""
+    """The loop. `control` is the socket to the module, `commit` becomes readable when the call has committed.
+
+    lingers: whether it stays until the end of a container is written down, where there is no room for that.
+    """
+
+    lingers = True
 
     def __init__(self, control: int, commit: int) -> None:
         self.control = control
@@ -149,6 +162,7 @@ class Supervisor:
         self.poll = select.poll()
         self.watched: list[Watched] = []
         self.by_fd: dict[int, Watched] = {}
+        self.health: health.Health | None = None
         self.limited = False  # whether this process is in the group of the container yet
         if commit >= 0:
             self.poll.register(commit, select.POLLIN)
@@ -166,6 +180,7 @@ class Supervisor:
         progress = launch.Progress()
         if watched not in self.watched:
             self.watched.append(watched)
+            self.health = health.Health(self, watched)
         watched.running = False
         watched.began = time.monotonic()
         watched.waits_for = mountpoints.missing(watched.spec.get("mount_points", ()))
@@ -268,6 +283,8 @@ class Supervisor:
 
     def _on_running(self, watched: Watched, started: launch.Started) -> None:
         watched.running = True
+        if self.health is not None:
+            self.health.start_over()
         watched.record.pop("error", None)
         watched.record.update(
             status="running",
@@ -277,6 +294,7 @@ class Supervisor:
             monitor=self.identity,
             restarts=watched.restarts,
             restarting=False,
+            wakes=True,  # by SIGHUP, to look at what changes while the container runs
         )
         if self.committed:
             watched.write()
@@ -317,10 +335,15 @@ class Supervisor:
             watched.delay = min(watched.delay * 2, _LAST_DELAY)
         else:
             watched.start_at = 0.0
-            self.watched.remove(watched)
         watched.record["restarting"] = bool(watched.start_at)
         watched.write()
         if not watched.start_at:
+            self._finish(watched)
+
+    def _finish(self, watched: Watched) -> None:
+        """Be done with a container that is not started again, once that is written down."""
+        if not (watched.unwritten and self.lingers):
+            self.watched.remove(watched)
             self.tell({"event": "ended", "name": watched.name, "exit": watched.record.get("exit")})
 
     def on_commit(self) -> None:
@@ -344,13 +367,18 @@ class Supervisor:
     def _start_due(self) -> None:
         moment = time.monotonic()
         for watched in list(self.watched):
+            if watched.unwritten:
+                watched.write()
+                if watched.over():
+                    self._finish(watched)
+                    continue
             if not watched.start_at:
                 continue
             if watched.unwanted():
                 watched.start_at = 0.0
-                self.watched.remove(watched)
                 watched.record["restarting"] = False
                 watched.write()
+                self._finish(watched)
             elif moment >= watched.start_at or (watched.waits_for and not mountpoints.missing(watched.waits_for)):
                 watched.start_at = 0.0
                 watched.restarts += 1
@@ -359,16 +387,30 @@ class Supervisor:
 
     def step(self, most: int | None = None) -> list[int]:
         """Wait for something to happen, `most` milliseconds, and see to it; returns the descriptors that are not the loop's own."""
-        waiting = any(watched.start_at for watched in self.watched)
+        waiting = any(watched.start_at or watched.unwritten for watched in self.watched)
+        pauses = [most, _LOOK if waiting else None, self.health.pause() if self.health else None]
         others = []
-        for fd, _events in self.poll.poll(_LOOK if waiting else most):
+        for fd, _events in self.poll.poll(min((pause for pause in pauses if pause is not None), default=None)):
             if fd == self.commit or fd in self.by_fd:
                 self.handle(fd)
+            elif self.health and fd in self.health.commands.by_fd:
+                self.health.commands.handle(fd)
             else:
                 others.append(fd)
         if waiting:
             self._start_due()
+        if self.health and self.committed:
+            self.health.tick()
         return others
+
+
+def wake_by(signals: tuple[int, ...]) -> int:
+    """Have these signals wake the loop; returns a descriptor on which their numbers come, and nothing else happens."""
+    woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake)
+    for number in signals:
+        signal.signal(number, lambda _number, _frame: None)
+    return woken
 
 
 def monitor(spec: dict[str, Any], control: int, commit: int) -> None:
@@ -376,9 +418,12 @@ def monitor(spec: dict[str, Any], control: int, commit: int) -> None:
     process.protect_from_oom()
     process.reset_inherited()
     supervisor = Supervisor(control, commit)
+    woken = wake_by((signal.SIGHUP,))
+    supervisor.poll.register(woken, select.POLLIN)
     supervisor.start(Watched(spec))
     while supervisor.watched:
-        supervisor.step()
+        if woken in supervisor.step():
+            os.read(woken, 64)
         if supervisor.committed and supervisor.control >= 0 and not spec["wait"]:
             # Nobody waits for this one: the module may see its end of the socket close.
             os.close(supervisor.control)

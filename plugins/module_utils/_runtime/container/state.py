@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 OCI_VERSION = "1.2.0"
 FILE = "state.json"
+# What resources were asked for.
+RESOURCES = "resources.json"
 # The name of the container's control group once more, so that a damaged record can be healed.
 GROUP = "cgroup"
 # While this file lies beside the record, the container is meant to end and its monitor does not restart it.
@@ -39,6 +41,13 @@ def start_time(pid: int) -> int:
     fields = stat.rpartition(")")[2].split()
     # Fields 3 (state) and 22 (starttime) of proc(5), counted behind the name.
     return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def age(start: int) -> float:
+    """Return how many seconds ago a process started, by its start time."""
+    import time
+
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - start / os.sysconf("SC_CLK_TCK")
 
 
 def identity(pid: int) -> dict[str, int]:
@@ -77,34 +86,93 @@ def is_job(record: dict[str, Any] | None) -> bool:
 def write(directory: str, record: dict[str, Any]) -> None:
     """Replace the record. A reader sees the old one or the new one, whole.
 
-    Without fsync: the directory does not outlive the boot.
+    Without fsync: the directory does not outlive the boot. Raises OSError where it cannot be written; the old one stays then.
     """
     neighbour = directory + "/." + FILE
-    fd = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        data = (to_json(record) + "\n").encode()
-        while data:
-            data = data[os.write(fd, data) :]
+        fd = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            data = (to_json(record) + "\n").encode()
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+        os.rename(neighbour, directory + "/" + FILE)
+    except OSError:
+        try:
+            os.unlink(neighbour)  # a half of a record would hold what is left of a full file system
+        except OSError:
+            pass
+        raise
+
+
+def text_of(path: str) -> str | None:
+    """The text of a file of ours; None where there is none, and nothing where something else is in its place."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return ""
+    try:
+        data = b""
+        while more := os.read(fd, 65536):
+            data += more
+        return data.decode("utf-8", "replace")
+    except OSError:
+        return ""
     finally:
         os.close(fd)
-    os.rename(neighbour, directory + "/" + FILE)
 
 
 def read(directory: str) -> dict[str, Any] | None:
     """The record; None where there is none. A damaged record reads as one that nobody owns, so that it is healed."""
     import json
 
-    text = read_text(directory + "/" + FILE)
+    text = text_of(directory + "/" + FILE)
     if text is None:
         return None
     try:
         record = json.loads(text)
-        if isinstance(record, dict) and isinstance(record.get("status"), str):
-            return record
-    except ValueError:
+        if _is_sound(record):
+            found: dict[str, Any] = record
+            return found
+    except (ValueError, RecursionError):
         pass
-    group = read_text(directory + "/" + GROUP) or ""
-    return {"ociVersion": OCI_VERSION, "id": os.path.basename(directory), "status": "creating", "damaged": True, "cgroup": group}
+    name = os.path.basename(directory)
+    return {"ociVersion": OCI_VERSION, "id": name, "status": "creating", "damaged": True, "cgroup": _group_of(directory, name)}
+
+
+def resources(directory: str) -> str | None:
+    """The resources that were asked for, as JSON; None where they are not known (any more)."""
+    import json
+
+    text = text_of(directory + "/" + RESOURCES)
+    try:
+        return text if text and isinstance(json.loads(text), dict) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_sound(record: object) -> bool:
+    """Return whether a record has what everything else relies on."""
+    if not isinstance(record, dict) or record.get("status") not in ("creating", "running", "stopped"):
+        return False
+    types = {"id": str, "pid": int, "created": str, "config": dict, "cgroup": str, "monitor": dict, "creator": dict}
+    processes = [record[key] for key in ("monitor", "creator") if isinstance(record.get(key), dict)]
+    return (
+        "config" in record
+        and all(isinstance(record[key], kind) for key, kind in types.items() if key in record)
+        and all(isinstance(process.get(key), int) for process in processes for key in ("pid", "start"))
+    )
+
+
+def _group_of(directory: str, name: str) -> str:
+    """Return the control group that is noted beside a damaged record; nothing where that cannot be the container's."""
+    group = text_of(directory + "/" + GROUP) or ""
+    parts = group.split("/")
+    ends = parts[-1] == name or (parts[-1] == "container" and parts[-2:-1] == ["bulkhead-%s.service" % name])
+    return group if ends and len(parts) > 1 and not {"", ".", ".."} & set(parts) else ""
 
 
 def now() -> str:

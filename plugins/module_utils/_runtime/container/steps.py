@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import time
 
 from ..cgroup.host import Host
@@ -20,9 +21,8 @@ from ..cgroup.planning import plan_groups
 from ..cgroup.steps import wait_until
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from ..kernel.files import read_text
 from ..plan import Step, apply
-from . import base, groups, live, log, payload, state, territory, units
+from . import base, groups, live, log, payload, state, territory, units, words
 from .paths import Paths
 from .remote import Helper
 from .wire import to_json
@@ -44,6 +44,7 @@ class Call:
         self._helper: Helper | None = None
         self.ended: dict[str, dict[str, Any]] = {}
         self.stops: list[Any] = []  # Stop and units.StopUnit, of the plan that was made last
+        self.signalled: set[str] = set()
         self.restarted: list[str] = []  # containers that were stopped for what failed then
 
     def helper(self) -> Helper:
@@ -77,15 +78,26 @@ def mark_stopping(directory: str) -> None:
     """Tell the monitor that the container's end is meant."""
     try:
         os.close(os.open(directory + "/" + state.STOPPING, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    except FileNotFoundError:
-        pass
+    except (FileNotFoundError, IsADirectoryError):
+        pass  # the container is gone, or it is said already
 
 
 def clear_stopping(directory: str) -> None:
-    try:
-        os.unlink(directory + "/" + state.STOPPING)
-    except FileNotFoundError:
-        pass
+    """Let the monitor restart the container again."""
+    remove_any(directory + "/" + state.STOPPING)
+
+
+def is_written(directory: str, record: dict[str, Any]) -> bool:
+    """Wait until the container's monitor has written another record than this one; return False where it cannot."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        now = state.read(directory)
+        if now is None or now.get("pid") != record["pid"]:
+            return True
+        if not state.is_alive(record.get("monitor")):
+            return bool((state.read(directory) or {}).get("pid") != record["pid"])
+        time.sleep(0.005)
+    return False
 
 
 def wait_for_monitor(directory: str, record: dict[str, Any]) -> None:
@@ -93,15 +105,18 @@ def wait_for_monitor(directory: str, record: dict[str, Any]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         now = state.read(directory)
-        if now is None or (now["status"] == "stopped" and not _restarts(now)):
+        if now is None or now.get("damaged") or (now["status"] == "stopped" and not _restarts(now)):
             return
         if not state.is_alive(record.get("monitor")):
             break
         time.sleep(0.005)
     now = state.read(directory)
-    if now is not None and now["status"] != "stopped":
+    if now is not None and now["status"] != "stopped" and not now.get("damaged"):
         now.update(status="stopped", pid=0, finished=state.now(), exit={"code": 137, "signal": 9, "killed_by": ""})
-        state.write(directory, now)
+        try:
+            state.write(directory, now)
+        except OSError:
+            pass  # a full /run: that it does not run is seen without the record, too
 
 
 def _restarts(record: dict[str, Any]) -> bool:
@@ -193,7 +208,7 @@ class Stop(Step):
         if not record.get("spec") or self.before == "broken":
             return
         # The group was made again where it was removed; what confines it is made sure of, from what was asked for.
-        resources = json.loads(read_text(self.directory + "/resources.json") or "{}")
+        resources = json.loads(state.resources(self.directory) or "{}")
         apply(plan_groups(self.call.host, [groups.desired(record["config"], resources, self.call.host)]))
         helper = Helper(self.call.paths)
         try:
@@ -203,6 +218,35 @@ class Stop(Step):
             self.call.restarted.append(record["id"])
         finally:
             helper.close()
+
+
+class Signal(Step):
+    """Send a signal to the first process of a running container; there is no way back, so it comes last."""
+
+    before = None
+
+    def __init__(self, call: Call, record: dict[str, Any], number: int) -> None:
+        self.call = call
+        self.record = record
+        self.number = number
+        self.target = "container %s" % record["id"]
+        self.after = "signal %s" % words.signal_name(number)
+
+    def do(self) -> None:
+        pidfd = state.open_process(int(self.record["pid"]), int(self.record["start"]))
+        try:
+            if pidfd < 0:
+                raise ProcessLookupError(3, "it has ended")
+            syscalls.pidfd_send_signal(pidfd, self.number)
+        except ProcessLookupError:
+            raise BulkheadError("%s has ended and cannot be sent a signal" % self.target, target=self.target) from None
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+        self.call.signalled.add(self.record["id"])
+
+    def undo(self) -> None:
+        """What is sent is sent."""
 
 
 class EmptyGroup(Step):
@@ -249,6 +293,9 @@ class Reserve(Step):
         self.call.paths.make()
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         self.record["creator"] = state.identity(os.getpid())
+        for name in (state.GROUP, state.FILE, "." + state.FILE):
+            if os.path.isdir("%s/%s" % (self.directory, name)):
+                remove_any("%s/%s" % (self.directory, name))
         with open("%s/%s" % (self.directory, state.GROUP), "w", encoding="utf-8") as file:
             file.write(self.record["cgroup"])
         state.write(self.directory, self.record)
@@ -477,9 +524,9 @@ class KeepResources(Step):
         self.after = after
 
     def _put(self, text: str | None) -> None:
+        if text is None or os.path.isdir(self.target):
+            remove_any(self.target)
         if text is None:
-            if os.path.exists(self.target):
-                os.unlink(self.target)
             return
         neighbour = self.target + ".new"
         with open(neighbour, "w", encoding="utf-8") as file:
@@ -499,6 +546,19 @@ class KeepLive(KeepResources):
 
     bookkeeping = False
     name = live.FILE
+
+    def _put(self, text: str | None) -> None:
+        super()._put(text)
+        record = state.read(os.path.dirname(self.target)) or {}
+        supervisor = record.get("monitor") or {"pid": 0, "start": 0}
+        pidfd = state.open_process(supervisor["pid"], supervisor["start"]) if record.get("wakes") and supervisor["pid"] else -1
+        if pidfd >= 0:
+            try:
+                syscalls.pidfd_send_signal(pidfd, signal.SIGHUP)
+            except ProcessLookupError:
+                pass
+            finally:
+                os.close(pidfd)
 
 
 class Announce(Step):
@@ -541,8 +601,15 @@ def _remove_state(directory: str) -> None:
     except FileNotFoundError:
         return
     for name in sorted(names, key=lambda name: name == state.FILE):
-        try:
-            os.unlink(directory + "/" + name)
-        except FileNotFoundError:
-            pass
+        remove_any(directory + "/" + name)
     os.rmdir(directory)
+
+
+def remove_any(path: str) -> None:
+    """Remove what is under a name of ours, a directory too, which only an accident can have put there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except (IsADirectoryError, PermissionError):
+        base.remove(path)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from ..cgroup import canonical
 from ..errors import BulkheadError, InvalidInput
 from ..plan import Plan
-from ..records import given_of
+from ..records import NOT_KEPT, given_of
 from ..subject import Subject
-from . import classes, config, info
+from . import classes, config, info, waiting
 from . import options as table
-from .lifecycle import Container, ContainerPlan, Lifecycle, describe, look
+from .lifecycle import LASTING, Container, ContainerPlan, Lifecycle, describe, look
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ class Containers(Subject):
     singular = "container"
     persist_default = None
     needs_root = True
+    not_kept: tuple[str, ...] = (*NOT_KEPT, "settle", "signal", "wait_timeout", "max_output")
 
     def __init__(self) -> None:
         self.lifecycle = Lifecycle()
         self.containers: list[Container] = []
         self.last = ContainerPlan()
+        self.applied = False
 
     def parse(self, options: dict[str, Any]) -> Container:
         self.lifecycle.replaying = self.replaying
@@ -46,9 +48,11 @@ class Containers(Subject):
 
     def apply(self, the_plan: Plan) -> None:
         self.lifecycle.apply(the_plan, self.containers, self.last)
+        self.applied = True
 
     def wait(self, objects: list[Container]) -> None:
         self.lifecycle.wait(objects)
+        self.last.warnings += self.lifecycle.warnings
 
     def finish(self) -> None:
         self.lifecycle.finish()
@@ -56,15 +60,15 @@ class Containers(Subject):
     def report(self, objects: list[Container], last: ContainerPlan) -> list[dict[str, Any]]:
         self.lifecycle.finish()
         reports = self.lifecycle.report(objects, last)
-        failed = [report for report in reports if "output" in report and (report.get("exit") or {}).get("code")]
+        failures = self.lifecycle.failures
+        failed = [report for report in reports if report["name"] in failures]
         if failed:
-            words = [report["output"][-2000:].strip() for report in failed]
             error = BulkheadError(
-                "; ".join("container %s ended with status %d%s" % (report["name"], report["exit"]["code"], _killed_by(report)) for report in failed),
-                target=failed[0]["log"],
-                hint="; ".join("last words of %s: %s" % (report["name"], text or "none") for report, text in zip(failed, words)),
+                "; ".join("container %s %s" % (report["name"], failures[report["name"]]) for report in failed),
+                target=failed[0].get("log", ""),
+                hint=waiting.hint(failed),
             )
-            error.result = {"changed": True, self.plural: reports}
+            error.result = {"changed": self.applied, self.plural: reports}
             raise error
         return reports
 
@@ -76,6 +80,8 @@ class Containers(Subject):
         if options.get("wait") and persist is None:
             return None
         given = given_of(options, self.not_kept)
+        if "state" in given:
+            given["state"] = LASTING.get(given["state"], given["state"])
         if "command" in given:
             return held if self._says_the_same(held, given) else given
         if "command" not in held:
@@ -93,7 +99,7 @@ class Containers(Subject):
         """Whether two requests ask for the same container, in whatever words."""
         if held == given:
             return True
-        if "command" not in held or held.get("state") != given.get("state"):
+        if "command" not in held or any(held.get(key) != given.get(key) for key in ("state", "env_file")):
             return False
         try:
             one, other = (config.parse({**asked, "name": "x"}, "/", True, False) for asked in (held, given))
@@ -111,7 +117,3 @@ class Containers(Subject):
     def others(self, names: set[str]) -> list[dict[str, Any]]:
         paths, host = self.lifecycle.paths, self.lifecycle.host
         return [{"name": name, **describe(look(name, paths, host))} for name in info.names(paths) if name not in names]
-
-
-def _killed_by(report: dict[str, Any]) -> str:
-    return ", killed for want of memory" if report["exit"]["killed_by"] == "memory" else ""

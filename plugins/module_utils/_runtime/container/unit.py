@@ -26,7 +26,7 @@ from ..cgroup.host import Host
 from ..cgroup.planning import plan_groups
 from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
-from ..kernel.files import Tree, read_text
+from ..kernel.files import Tree
 from ..plan import apply
 from . import base, classes, groups, helper, launch, live, monitor, mountpoints, process, state, territory
 from .journal import Journal
@@ -93,15 +93,15 @@ class Watched(monitor.Watched):
 class Supervisor(monitor.Supervisor):
     """The loop of one container whose end may be asked for by systemd, with SIGTERM."""
 
+    lingers = False
+
     def __init__(self) -> None:
         super().__init__(-1, -1)
         self.committed = True
         self.failed = False
         self.stopping = False
         self._kill_at = 0.0
-        self._asked, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(wake)
-        signal.signal(_SIGTERM, lambda _number, _frame: None)
+        self._asked = monitor.wake_by((_SIGTERM, signal.SIGHUP))
         self.poll.register(self._asked, 1)
 
     def _on_running(self, watched: monitor.Watched, started: launch.Started) -> None:
@@ -155,10 +155,8 @@ class Supervisor(monitor.Supervisor):
         while self.watched:
             left = None if not self._kill_at else max(0, int((self._kill_at - time.monotonic()) * 1000)) + 1
             for fd in self.step(left):
-                if fd == self._asked:
-                    os.read(fd, 64)
-                    if not self.stopping:
-                        self.stop(watched)
+                if fd == self._asked and _SIGTERM in os.read(fd, 64) and not self.stopping:
+                    self.stop(watched)
             if self._kill_at and time.monotonic() >= self._kill_at:
                 self._kill_at = 0.0
                 self._send(watched, _SIGKILL)
@@ -309,7 +307,7 @@ def _record(config: dict[str, Any], paths: Paths) -> dict[str, Any]:
 def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str, Any], paths: Paths) -> dict[str, Any]:
     """The control group, and everything else that is made from what this machine is now."""
     directory = paths.state(config["name"])
-    if read_text(directory + "/resources.json") is None:
+    if state.resources(directory) is None:
         with open(directory + "/resources.json", "w", encoding="utf-8") as file:
             file.write(to_json(resources))
     host = Host.observe()

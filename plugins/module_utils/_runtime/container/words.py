@@ -186,9 +186,9 @@ def parse_user(value: object, what: str = "user") -> str:
     return ":".join(account(part, what) for part in parts)
 
 
-def parse_signal(value: object) -> int:
+def parse_signal(value: object, what: str = "stop_signal") -> int:
     """A signal by name or number: TERM, SIGTERM, 15, RTMIN+3, SIGRTMAX-2."""
-    given = text(value, "stop_signal").upper()
+    given = text(value, what).upper()
     name = given[3:] if given.startswith("SIG") else given
     number = 0
     found = _REAL_TIME.fullmatch(name)
@@ -205,9 +205,8 @@ def parse_signal(value: object) -> int:
         number = int(known) if isinstance(known, signal.Signals) else 0
     if not 1 <= number < signal.NSIG:
         raise InvalidInput(
-            "stop_signal: there is no signal called %r" % str(value),
-            hint="give a name such as TERM or RTMIN+3, or a number from 1 to %d"
-            % (signal.NSIG - 1),
+            "%s: there is no signal called %r" % (what, str(value)),
+            hint="give a name such as TERM or RTMIN+3, or a number from 1 to %d" % (signal.NSIG - 1),
         )
     return number
 

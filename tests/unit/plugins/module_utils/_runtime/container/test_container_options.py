@@ -388,6 +388,8 @@ def test_what_changes_live_is_read_as_it_was_written():
         log={"max_size": "1M", "max_files": 5},
         stop_signal="INT",
         stop_timeout=3,
+        healthcheck={"command": ["true"], "retries": 5},
+        labels={"tier": "one"},
     )
     assert live.over(before, live.text_of(after)) == after
     assert sorted(options.differences(before, after)) == sorted(options.live_keys()), (

@@ -149,8 +149,8 @@ def test_places_that_cannot_be(linked, path, directory):
 
 def test_records(tmp_path):
     assert state.read(str(tmp_path)) is None
-    state.write(str(tmp_path), {"status": "running", "pid": 1})
-    assert state.read(str(tmp_path)) == {"status": "running", "pid": 1}
+    state.write(str(tmp_path), {"status": "running", "pid": 1, "config": {}})
+    assert state.read(str(tmp_path)) == {"status": "running", "pid": 1, "config": {}}
     (tmp_path / state.FILE).write_text('{"status": "runn', encoding="utf-8")
     assert state.read(str(tmp_path))["damaged"]
 
@@ -205,7 +205,7 @@ def test_base_holds_what_everybody_may_read(tmp_path, monkeypatch):
     assert os.stat(made + "/root").st_mode & 0o777 == 0o700
     assert os.stat(made + "/tmp").st_mode & 0o7777 == 0o1777
     os.makedirs(node.state("web"))
-    state.write(node.state("web"), {"status": "running", "base": first})
+    state.write(node.state("web"), {"status": "running", "base": first, "config": {}})
     os.mkdir(node.bases + "/" + base._UNFINISHED + "0")  # of a run that is gone
     os.mkdir(node.bases + "/" + base._UNFINISHED + str(os.getpid()))
     base.collect(node)
