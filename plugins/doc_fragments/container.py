@@ -159,7 +159,8 @@ masked_paths:
   description: >-
     Paths that are hidden, in addition to those that always are (C(/proc/acpi), C(/proc/kcore), C(/proc/keys), C(/proc/latency_stats), C(/proc/sched_debug),
     C(/proc/scsi), C(/proc/timer_list), C(/proc/timer_stats), C(/proc/interrupts), C(/proc/iomem), C(/proc/kpagecgroup), C(/proc/kpagecount),
-    C(/proc/kpageflags), C(/proc/slabinfo), C(/proc/vmallocinfo), C(/sys/dev/block), C(/sys/devices/system/cpu/*/thermal_throttle),
+    C(/proc/kpageflags), C(/proc/slabinfo), C(/proc/vmallocinfo), C(/sys/dev/block),
+    C(/sys/devices/system/cpu/*/thermal_throttle),
     C(/sys/devices/virtual/powercap), C(/sys/firmware), C(/sys/fs/selinux)).
     A path in C(/proc) or C(/sys) must not lead through a link there.
   type: list

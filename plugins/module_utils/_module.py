@@ -53,7 +53,7 @@ def argument_spec(subject: type[Subject], options: dict[str, t.Any]) -> dict[str
 
     In the list nothing has a default of its own: what an item does not give is what stands beside the list.
     """
-    item = _without_defaults(options)
+    item = without_defaults(options)
     item[subject.key]["required"] = True
     spec = {name: {field: value for field, value in entry.items() if field != "required"} for name, entry in options.items()}
     spec[subject.plural] = {"type": "list", "elements": "dict", "options": item}
@@ -62,13 +62,13 @@ def argument_spec(subject: type[Subject], options: dict[str, t.Any]) -> dict[str
     return spec
 
 
-def _without_defaults(options: dict[str, t.Any]) -> dict[str, t.Any]:
+def without_defaults(options: dict[str, t.Any]) -> dict[str, t.Any]:
     """The same options, and those within them, without their defaults; what is in a list within stays whole."""
     bare = {}
     for name, entry in options.items():
         bare[name] = {field: value for field, value in entry.items() if field != "default"}
         if entry.get("type") == "dict" and "options" in entry:
-            bare[name]["options"] = _without_defaults(entry["options"])
+            bare[name]["options"] = without_defaults(entry["options"])
     return bare
 
 

@@ -135,7 +135,7 @@ def test_containers(tmp_path: Path, host: Any, monkeypatch: pytest.MonkeyPatch) 
     seen = lifecycle.Seen("web")
     seen.record, seen.phase, seen.resources = dict(RECORD), "broken", "{}"
     life = lifecycle.Lifecycle.__new__(lifecycle.Lifecycle)
-    life.paths, life.host, life.classes, life.made, life._log_sizes = Paths(str(tmp_path)), host, classes.Classes(), {"web": ""}, {}
+    life.paths, life.host, life.classes, life.made, life.failures = Paths(str(tmp_path)), host, classes.Classes(), {"web": ""}, {}
     monkeypatch.setattr(life.classes, "report", lambda _settings: dict.fromkeys(("class", "asked", "effective", "rounded", "overlaps")))
     monkeypatch.setattr(lifecycle, "output_of", lambda *_arguments: "")
     container = lifecycle.Container("web", "started", dict(RECORD["config"]), {}, True)

@@ -13,6 +13,7 @@ import yaml
 from ansible_collections.bulkhead.linux.plugins.filter.workload_calls import OF_GROUPS
 from ansible_collections.bulkhead.linux.plugins.module_utils._cgroup_options import GROUP, RESOURCES
 from ansible_collections.bulkhead.linux.plugins.module_utils._container_options import CONTAINER
+from ansible_collections.bulkhead.linux.plugins.module_utils._module import without_defaults
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = ("node", "workload", "rdt")
@@ -39,14 +40,14 @@ def spec(options):
 
 def test_a_workload_has_every_option_of_a_container():
     asked = spec(options_of("workload")["workload_list"]["options"])
-    wanted = spec({**CONTAINER, "name": {"type": "str", "required": True}})
+    wanted = spec(without_defaults({**CONTAINER, "name": {"type": "str", "required": True}}))
     assert {name: asked.get(name) for name in wanted} == wanted
 
 
 def test_a_workload_has_every_option_of_a_group():
     asked = spec(options_of("workload")["workload_list"]["options"])
     alone = {name: entry for name, entry in GROUP.items() if name not in RESOURCES and name not in ("name", "state", "overcommit")}
-    assert {name: asked.get(name) for name in alone} == spec(alone)
+    assert {name: asked.get(name) for name in alone} == spec(without_defaults(alone))
     assert set(OF_GROUPS) == {*alone, "name", "state", "resources"}
     assert load("roles/workload/vars/main.yml")["workload_group_options"] == list(OF_GROUPS)
 
