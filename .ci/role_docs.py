@@ -89,7 +89,7 @@ def workload() -> dict[str, dict[str, Any]]:
 
 def spec_text(text: str) -> str:
     """The argument spec of the role `workload` with the options as they are now."""
-    dumped = yaml.dump(workload(), Dumper=_Dumper, sort_keys=False, width=130, allow_unicode=True)
+    dumped = yaml.dump(workload(), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
     lines = "".join("          %s\n" % line if line else "\n" for line in dumped.splitlines())
     before, _begin, rest = text.partition(BEGIN)
     _old, _end, after = rest.partition(END)
