@@ -159,16 +159,8 @@ def find(host: Host, name: str) -> str:
 
 
 def below(host: Host, name: str) -> list[str]:
-    """The names of all groups below one, in every hierarchy, parents before children."""
-    names = set()
-    for hierarchy in host.hierarchies:
-        todo = [name]
-        while todo:
-            parent = todo.pop()
-            children = [(parent + "/" if parent else "") + child for child in hierarchy.tree.directories(parent)]
-            names.update(children)
-            todo += children
-    return sorted(names)
+    """Return the names of all groups below one, in every hierarchy, parents before children, as far as a path can name them."""
+    return sorted({path for hierarchy in host.hierarchies for path in subtree.below(hierarchy.tree, name)})
 
 
 def groups_of(host: Host, pid: int) -> dict[str, str] | None:

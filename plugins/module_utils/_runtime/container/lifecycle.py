@@ -180,7 +180,8 @@ def _without_supervisor(seen: Seen, record: dict[str, Any], alive: bool, problem
         seen.phase = "unsupervised"
         return
     seen.phase = "stopped"
-    record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": ""}, error={"problem": problem})
+    record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": ""})
+    record.setdefault("error", {"problem": problem})
 
 
 class ContainerPlan(Plan):

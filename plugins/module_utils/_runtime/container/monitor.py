@@ -420,11 +420,18 @@ def monitor(spec: dict[str, Any], control: int, commit: int) -> None:
     supervisor = Supervisor(control, commit)
     woken = wake_by((signal.SIGHUP,))
     supervisor.poll.register(woken, select.POLLIN)
-    supervisor.start(Watched(spec))
-    while supervisor.watched:
-        if woken in supervisor.step():
-            os.read(woken, 64)
-        if supervisor.committed and supervisor.control >= 0 and not spec["wait"]:
-            # Nobody waits for this one: the module may see its end of the socket close.
-            os.close(supervisor.control)
-            supervisor.control = -1
+    watched = Watched(spec)
+    try:
+        supervisor.start(watched)
+        while supervisor.watched:
+            if woken in supervisor.step():
+                os.read(woken, 64)
+            if supervisor.committed and supervisor.control >= 0 and not spec["wait"]:
+                # Nobody waits for this one: the module may see its end of the socket close.
+                os.close(supervisor.control)
+                supervisor.control = -1
+    except Exception as error:
+        # It ends here, and the container with it: whoever looks is told why.
+        watched.record["error"] = {"problem": "the process that supervised the container failed: %r" % error}
+        watched.write()
+        raise
