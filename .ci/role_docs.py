@@ -52,7 +52,7 @@ def plain(text: str) -> str:
 
 def option(documented: dict[str, Any]) -> dict[str, Any]:
     """An option of a module as an option of a role."""
-    found = {key: value for key, value in documented.items() if key not in ("suboptions", "version_added")}
+    found = {key: value for key, value in documented.items() if key not in ("aliases", "suboptions", "version_added")}
     description = documented["description"]
     found["description"] = [plain(line) for line in description] if isinstance(description, list) else plain(description)
     if "suboptions" in documented:

@@ -29,7 +29,6 @@ WORK = {
 }
 
 
-
 def part(which):
     return "targets on v2" if which[1] == "v2" else "targets on v1 and hybrid"
 

@@ -31,7 +31,8 @@ def spec(options):
     """An argument spec without its documentation, as Ansible compares it."""
     found = {}
     for name, entry in options.items():
-        kept = {key: value for key, value in entry.items() if key not in ("description", "options", "no_log") and (key, value) != ("required", False)}
+        dropped = ("aliases", "description", "options", "no_log")
+        kept = {key: value for key, value in entry.items() if key not in dropped and (key, value) != ("required", False)}
         if "options" in entry:
             kept["options"] = spec(entry["options"])
         found[name] = kept

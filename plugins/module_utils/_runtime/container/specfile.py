@@ -38,7 +38,12 @@ def _parsed(text: str | None) -> dict[str, Any] | None:
 def _shown(held: dict[str, Any] | None, wanted: dict[str, Any] | None) -> tuple[str | None, str | None]:
     """What differs between the two; of a whole file, that it is there."""
     if held is None or wanted is None:
-        return tuple(None if spec is None else "what the container is made from" for spec in (held, wanted))  # type: ignore[return-value]
+        whole = "what the container is made from"
+        return None if held is None else whole, None if wanted is None else whole
     keys = [key for key in {**held, **wanted} if held.get(key) != wanted.get(key)]
     before, after = hidden.pair({key: held[key] for key in keys if key in held}, {key: wanted[key] for key in keys if key in wanted})
-    return tuple(", ".join("%s=%s" % (key, to_json(value)) for key, value in sorted((part or {}).items())) for part in (before, after))  # type: ignore[return-value]
+
+    def told(part: dict[str, Any] | None) -> str:
+        return ", ".join("%s=%s" % (key, to_json(value)) for key, value in sorted((part or {}).items()))
+
+    return told(before), told(after)
