@@ -104,7 +104,7 @@ EXAMPLES = r"""
     init: true
     state: healthy
     healthcheck:
-      command: [python3, -c, "import urllib.request; urllib.request.urlopen('http://localhost:8080')"]
+      command: [python3, -c, "import socket; socket.create_connection(('localhost', 8080), 3)"]
       interval: 5
       start_period: 30
     labels: {team: shop}

@@ -26,7 +26,6 @@ from . import records
 from .errors import BulkheadError
 from .kernel import flock
 from .plan import ReplaceFile, Step
-from .records import without_none as without_none
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -59,12 +59,12 @@ class Rules:
         """
         return self.laid_over(held, self.canonical(given_of(options, self.not_kept)))
 
-    def settled(self, records: Records, asked: Iterable[str]) -> Records:
+    def settled(self, objects: Records, asked: Iterable[str]) -> Records:
         """All records of the kind, where what one object was given is taken from others: what was asked last holds.
 
         asked: the objects that are asked for, in their order.
         """
-        return records
+        return objects
 
 
 def in_one_form(rules: Rules, objects: Records) -> Records:

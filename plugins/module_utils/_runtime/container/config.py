@@ -18,10 +18,10 @@ import stat
 
 from .. import units
 from ..cgroup.group import check_name
-from ..desired import without_none
 from ..errors import InvalidInput, check_text
 from ..hidden import HIDDEN
 from ..kernel.files import read_text
+from ..records import without_none
 from . import classes, health, reaper, words
 from .mounts import ATTRIBUTES, CLEARING, PER_CPU_THERMAL
 from .process import CAPABILITIES, LARGEST_ID, RLIMITS

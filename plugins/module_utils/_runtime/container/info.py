@@ -16,7 +16,7 @@ from ..cgroup.host import Host
 from ..errors import InvalidInput
 from ..kernel import processes
 from ..kernel.files import read_text
-from . import groups, lifecycle, options, state, units, words
+from . import groups, lifecycle, options, state, unitfiles, units, words
 from .paths import Paths
 from .seccomp import profile
 
@@ -36,7 +36,7 @@ def names(paths: Paths) -> list[str]:
         found = {name for name in os.listdir(paths.states) if os.path.exists(paths.state(name) + "/" + state.FILE)}
     except FileNotFoundError:
         found = set()
-    return sorted(found | set(units.names(paths)))
+    return sorted(found | set(unitfiles.names(paths)))
 
 
 def holding(pid: int, paths: Paths, host: Host) -> str | None:

@@ -36,6 +36,7 @@ from . import (
     state,
     steps,
     territory,
+    unitfiles,
     units,
     waiting,
     words,
@@ -120,7 +121,7 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
     if record is not None and damaged:
         _complete_damaged(record, name, paths)
     if record is None or damaged or units.ours(record):
-        spec = units.spec_of(name, paths) if host.systemd else None
+        spec = unitfiles.spec_of(name, paths) if host.systemd else None
         if spec is not None and (record is None or damaged):
             # After a reboot: what systemd starts, or is told to start, is still known; so is what a damaged record was about.
             seen.record = record = {
@@ -479,7 +480,7 @@ class Lifecycle:
         elif seen.phase in _ORPHANED and seen.record is not None:
             self._put_to_rest(seen, work)
         if units.ours(seen.record):
-            work.files += units.not_at_boot(container.name)
+            work.files += unitfiles.not_at_boot(container.name)
 
     def _put_to_rest(self, seen: Seen, work: _Work) -> None:
         """End what a killed run or supervisor left running; its private files and its log stay."""
@@ -557,7 +558,7 @@ class Lifecycle:
             directory = self.paths.state(container.name)
             work.trial.append(steps.KeepLive(directory, state.text_of(directory + "/" + live.FILE), live.text_of(container.config)))
         if container.config is not None and units.ours(container.config):
-            work.files += units.files(container.config, container.resources, True, self._persists(container), self.paths)
+            work.files += unitfiles.files(container.config, container.resources, True, self._persists(container), self.paths)
         if text != seen.resources:
             work.trial.append(steps.KeepResources(self.paths.state(container.name), seen.resources, text))
         if seen.record is not None and (seen.phase == "paused") != (container.wanted == "paused"):
@@ -626,7 +627,7 @@ class Lifecycle:
         }
         self._remove_class(seen.record, settings, work)
         if units.ours(settings):
-            work.files += units.files(settings, container.resources, True, self._persists(container), self.paths)
+            work.files += unitfiles.files(settings, container.resources, True, self._persists(container), self.paths)
             work.by_unit.append(container)
             work.bases[container.name] = record["base"]
         else:

@@ -24,15 +24,10 @@ from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
 from ..plan import Step
 from . import enter as _enter  # noqa: F401  (part of what is left on the node)
-from . import groups, mountpoints, payload, state
+from . import groups, mountpoints, payload, state, unitfiles
 from . import unit as _unit  # noqa: F401
 from .paths import Paths
 from .unitfiles import MARGIN, PATIENCE, is_enabled, name_of
-from .unitfiles import files as files
-from .unitfiles import names as names
-from .unitfiles import not_at_boot as not_at_boot
-from .unitfiles import removal as remove_files
-from .unitfiles import spec_of as spec_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -215,7 +210,7 @@ class ForgetFailure(Step):
 
 def removal(name: str, paths: Paths) -> list[Step]:
     """Return the steps that take a container's unit away, and what systemd remembers of it."""
-    found = remove_files(name, paths)
+    found = unitfiles.removal(name, paths)
     if found and show([name])[name].get("ActiveState") == "failed":
         found.insert(0, ForgetFailure(name_of(name)))
     return found
@@ -282,7 +277,7 @@ def complete(container: str, record: dict[str, Any], paths: Paths) -> None:
 def awaited(container: str, paths: Paths) -> str:
     """Return why a container that does not run will do so without anybody's help; empty where it will not."""
     record = state.read(paths.state(container)) or {}
-    if (record.get("status") == "running" and state.is_alive(record.get("monitor"))) or spec_of(container, paths) is None:
+    if (record.get("status") == "running" and state.is_alive(record.get("monitor"))) or unitfiles.spec_of(container, paths) is None:
         return ""
     shown = show([container])[container]
     active = shown.get("ActiveState")

@@ -208,7 +208,7 @@ def _monitors_over(held: list[Options], given: list[Options]) -> list[Options]:
             if name != _name(entry):
                 found[name] = _without(other, _cpus_of(entry), entry.get("cgroup") or [])
         found[_name(entry)] = {**found.get(_name(entry), {}), **entry}
-    return [entry for _, entry in sorted(found.items()) if entry.get("state") != "absent"]
+    return [entry for _name_of, entry in sorted(found.items()) if entry.get("state") != "absent"]
 
 
 def _without(entry: Options, cpus: frozenset[int], cgroups: list[str]) -> Options:

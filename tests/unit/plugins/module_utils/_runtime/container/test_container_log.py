@@ -179,7 +179,7 @@ def test_fifo(path):
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     assert os.read(reader, 5000) == b"x" * 1000
     os.close(reader)
-    for _ in range(5):
+    for _turn in range(5):
         writer.write(b"y" * 65536)  # more than it holds
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     assert len(os.read(reader, 1 << 20)) == 65536
@@ -249,7 +249,7 @@ def test_names_of_the_log_are_taken(path, name, thing):
         taken.symlink_to(outside)
     else:
         (taken / "inner").mkdir(parents=True)
-    for _ in range(3):
+    for _turn in range(3):
         writer.write(DATA)
     writer.close()
     log.remove(str(path))

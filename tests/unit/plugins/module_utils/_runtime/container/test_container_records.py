@@ -81,7 +81,7 @@ def test_supervisor_writes_again_when_there_is_room(paths, monkeypatch):
     log = {"path": "", "max_size": 1, "max_files": 1}
     watched = monitor.Watched({"config": {"name": "web", "log": log}, "record": {**RECORD, "exit": {"code": 5}}, "state": paths.state("web")})
     with monkeypatch.context() as full:
-        full.setattr(state, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        full.setattr(state, "write", lambda *_: (one for one in ()).throw(OSError(errno.ENOSPC, "full")))
         watched.write()
     assert watched.unwritten and "exit" not in state.read(paths.state("web"))
     watched.write()

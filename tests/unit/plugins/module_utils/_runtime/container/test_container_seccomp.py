@@ -233,7 +233,7 @@ def made_up(source: random.Random) -> tuple[str, dict[str, list[dict[str, Any]]]
     for name in source.sample(sorted(set(NAMES) - {"execve", "write", *BEHIND_OTHERS, *LATER}), 100):
         action = source.choice([action for action, _value in ACTIONS if action != default_action])
         rules[name] = []
-        for _ in range(source.choice((1, 1, 1, 2, 3))):
+        for _turn in range(source.choice((1, 1, 1, 2, 3))):
             arguments = []
             for index in source.sample(range(6), source.choice((0, 1, 1, 2))):
                 word = source.choice(sorted(OPERATORS))
@@ -283,8 +283,8 @@ def test_a_profile_decides_as_the_specification_and_libseccomp_do(machine: str, 
     for way in WAYS[machine]:
         width = WORD if way in filters._NARROW else (1 << 64) - 1
         for name, number in numbers_of(way).items():
-            for _ in range(12 if name in rules else 0):
-                arguments = [source.choice(VALUES) & width for _ in range(6)]
+            for _turn in range(12 if name in rules else 0):
+                arguments = [source.choice(VALUES) & width for _turn in range(6)]
                 answer = bpf.run(program, KERNEL[way], number, tuple(arguments))
                 assert hex(answer) == hex(answer_of(rules[name], default_action, arguments, width)), (way, name, rules[name], arguments)
                 if len(rules[name]) == 1:

@@ -123,7 +123,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
 
 def keep(system: System, settings: dict[str, Any]) -> list[str]:
     """Do what keeps the unit of a container; the targets of the steps."""
-    steps = units.files(settings, {}, True, True, system.paths)
+    steps = unitfiles.files(settings, {}, True, True, system.paths)
     for step in steps:
         if not isinstance(step, unitfiles.UnitFile):
             step.do()
@@ -141,7 +141,7 @@ def test_a_unit_that_is_not_ours_is_refused(where: str, system: System) -> None:
     wants.parent.mkdir()
     wants.symlink_to(theirs)
     with pytest.raises(InvalidInput, match="was not made by this collection") as caught:
-        units.files(asked(), {}, True, True, system.paths)
+        unitfiles.files(asked(), {}, True, True, system.paths)
     assert caught.value.target == str(theirs)
     assert units.removal("web", system.paths) == []
 
@@ -149,7 +149,7 @@ def test_a_unit_that_is_not_ours_is_refused(where: str, system: System) -> None:
 def test_a_masked_unit_is_refused(system: System) -> None:
     (system.etc / "bulkhead-web.service").symlink_to("/dev/null")
     with pytest.raises(InvalidInput, match="it is masked"):
-        units.files(asked(), {}, True, True, system.paths)
+        unitfiles.files(asked(), {}, True, True, system.paths)
 
 
 def test_no_unit_of_the_role_can_be_a_containers() -> None:
@@ -192,7 +192,7 @@ def test_late_mounts(system: System, tmp_path: Path) -> None:
     units.complete("web", record, system.paths)
     assert "my-data is not mounted" in record["error"]["problem"]
     # Stopped, no mount starts it.
-    for step in units.not_at_boot("web"):
+    for step in unitfiles.not_at_boot("web"):
         step.do()
     assert not os.path.lexists(link) and units.awaited("web", system.paths) == ""
     for step in mountpoints.forget("web", system.paths):
