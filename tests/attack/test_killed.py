@@ -153,8 +153,8 @@ def test_failed_start(node, options):
     with pytest.raises(BulkheadError):
         node.converge({"name": "good", "command": ["sleep", "1000"]}, {"name": "bad", **options})
     assert not groups() or not any(Path(group, name).exists() for group in groups() for name in ("good", "bad"))
-    assert not list(Path(node.paths.states).iterdir())
-    assert not list(Path(node.paths.lib + "/containers").iterdir())
+    assert not list(Path(node.paths.states).glob("*"))
+    assert not list(Path(node.paths.lib + "/containers").glob("*"))
     assert is_gone(lambda: not runtimes(node.prefix))
 
 

@@ -276,7 +276,7 @@ def test_without_its_profile_a_container_can_be_stopped_and_removed(node, tmp_pa
 
 
 def filter_of(node, name):
-    return info.describe(name, node.paths, lifecycle.Lifecycle(node.paths).host)["seccomp"]
+    return info.describe(name, node.paths, lifecycle.Lifecycle(node.paths).host, info.Question({}))["seccomp"]
 
 
 def test_what_is_in_force_is_told(node):
