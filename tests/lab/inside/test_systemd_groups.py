@@ -203,6 +203,8 @@ def test_below_a_unit_that_delegates_the_kernel_is_written() -> None:
     ],
 )
 def test_what_systemd_would_undo_or_cannot_do_is_refused(group: dict[str, Any], why: str, way: str) -> None:
+    if "files" in group and HOST.v2 is None:
+        why, way = "a file of cgroup v2, which is not mounted here", "this machine has cgroup v1"
     with pytest.raises(InvalidInput, match=why) as caught:
         call(group)
     assert way in caught.value.hint

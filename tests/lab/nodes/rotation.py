@@ -14,7 +14,16 @@ import subprocess
 from .images import ROOT
 
 # Each takes some six minutes, on two processors and with a kernel that is built.
-PARTS = ("targets on v2", "targets on v1 and hybrid", "classes on intel", "classes on amd", "fleet")
+PARTS = (
+    "targets on v2",
+    "targets on v1 and hybrid",
+    "classes on intel",
+    "classes on amd",
+    "fleet",
+    "systemd on hybrid",
+    "systemd on v1",
+    "limits and care under systemd",
+)
 WHY = "the long tests take turns: at this commit it is that of '%s'; make lab-test runs all"
 
 

@@ -388,6 +388,11 @@ def _set_file(group: Group, name: str, asked: object, host: Host) -> None:
     if prefix == "cgroup" or "." not in name:
         # Files of the core are in every v1 hierarchy of the group, or in the v2 one.
         core = [hierarchy for hierarchy in host.hierarchies if (hierarchy.version == 1) == (name in ("notify_on_release", "cgroup.clone_children"))]
+        if not core:
+            raise InvalidInput(
+                "%s is a file of cgroup v%d, which is not mounted here" % (option, 1 if host.v2 else 2),
+                hint="this machine has cgroup %s" % host.mode,
+            )
         for hierarchy in [hierarchy for hierarchy in group.hierarchies if hierarchy in core] or core:
             group.joins(hierarchy)
             group.settings.append(Setting(option, asked, hierarchy, file, value))
