@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from nodes import plays
 
 # One that its unit starts at boot, and that must find its class.
@@ -21,6 +22,8 @@ cd /sys/fs/resctrl && for g in bh-gold bh-batch; do tr -d ' ' <$g/schemata; cat 
 pid=$(grep -o '"pid": [0-9]*' /run/bulkhead/containers/bh-in/state.json | cut -d ' ' -f 2)
 grep -qx "$pid" bh-gold/tasks && echo inside
 """
+
+pytestmark = pytest.mark.turns("reboots")
 
 
 def test_what_is_kept_comes_back_after_a_reboot_and_with_its_cpus(fresh_node):

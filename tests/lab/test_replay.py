@@ -33,6 +33,8 @@ for c in web own idle job; do
 done
 """
 
+pytestmark = pytest.mark.turns("reboots")
+
 
 def look(node: Node) -> str:
     # A job that is over, and what was stopped, have left a record in the boot in which they ran and none in the next.

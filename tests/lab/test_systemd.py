@@ -32,10 +32,11 @@ def nodes(lab):
     return dict(zip(modes(), lab.fleet(*(("intel", mode) for mode in modes()))))
 
 
+CONTAINERS = pytest.mark.turns("containers under systemd")
 CARE = pytest.mark.turns("limits and care under systemd")
 
 
-@pytest.mark.parametrize("what", ["groups", "containers", pytest.param("limits", marks=CARE), pytest.param("care", marks=CARE)])
+@pytest.mark.parametrize("what", ["groups", pytest.param("containers", marks=CONTAINERS), pytest.param("limits", marks=CARE), pytest.param("care", marks=CARE)])
 def test_on_each_kind_of_node(what, nodes):
     with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
         for done in [pool.submit(plays.pytest, node, INSIDE % what) for node in nodes.values()]:
@@ -48,6 +49,7 @@ def test_this_kind_of_node_is_asked(mode, nodes):
     assert mode in nodes
 
 
+@CONTAINERS
 def test_playbooks_find_nothing_to_do_the_second_time(nodes):
     """The same through Ansible, under strace: no write, no drop-in, and nothing asked of systemd but what it knows."""
     plays.ansible(list(nodes.values()), HERE / "systemd.yml")

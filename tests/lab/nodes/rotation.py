@@ -20,6 +20,8 @@ PARTS = (
     "classes on intel",
     "classes on amd",
     "fleet",
+    "reboots",
+    "containers under systemd",
     "systemd on hybrid",
     "systemd on v1",
     "limits and care under systemd",
