@@ -181,7 +181,7 @@ def _without_supervisor(seen: Seen, record: dict[str, Any], alive: bool, problem
         seen.phase = "unsupervised"
         return
     seen.phase = "stopped"
-    record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": ""})
+    record.update(status="stopped", pid=0, exit={"code": 137, "signal": 9, "killed_by": ""}, taken_down=True)
     record.setdefault("error", {"problem": problem})
 
 
@@ -913,7 +913,7 @@ class Lifecycle:
         if policy.get("name", "no") not in ("no", "on-failure") or self.differences(container):
             return ""
         ended = record.get("exit")
-        if not ended:
+        if not ended or record.get("taken_down"):
             return ""  # what is not known to have ended by itself was taken down, with its monitor or with the machine
         return "it ended by itself, with status %s, and its restart policy leaves it so" % ended["code"]
 
