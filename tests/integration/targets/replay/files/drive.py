@@ -226,6 +226,9 @@ def reboot() -> None:
         if os.path.isdir(path):
             if os.path.exists(path + "/freezer.state"):
                 write(path + "/freezer.state", "THAWED")
+            for inner in ("payload", "supervisor"):
+                if os.path.isdir(path + "/" + inner):
+                    os.rmdir(path + "/" + inner)
             os.rmdir(path)
     for path in files(""):
         os.rmdir(path)
