@@ -412,6 +412,8 @@ def _resources() -> str:
         "    - A limit that is left out beside O(command) is lifted, because the options describe the whole container then. Without O(command), as with\n"
         "      M(bulkhead.linux.cgroup_group), a limit that is left out stays what it is. V(max) lifts a limit in both.\n"
         "    - Where nothing is said of O(resources.pids.max), it is 2048; V(max) lifts it.\n"
+        "    - Programs inside find the limits of memory and CPU where they look them up, at the root of their control groups. These are copies;\n"
+        "      who writes to them lifts nothing. The share of the CPUs is given for a period of up to a second.\n"
         "    - Lifting what was set with O(resources.files), which have no default that is known, makes the container anew.\n"
         "  type: dict\n"
         "  suboptions:\n"

@@ -44,7 +44,7 @@ for line in open("/proc/self/cgroup").read().splitlines():
         for file, value in WANTED.items():
             try:
                 text = open(top + "/" + file).read().strip()
-                if text in held.get(file, []):
+                if top != place and text in held.get(file, []):  # at the root there is a copy to look up
                     outcome["seen"].append("limit %s=%s" % (file, text))
                 with open(top + "/" + file, "w") as handle:
                     handle.write(value)
@@ -95,7 +95,7 @@ WHO = {
 
 @pytest.mark.parametrize("who", WHO)
 def test_own_limits(node, share, who):
-    """What a container can mount and write of its hierarchies lifts none of its limits, and shows none."""
+    """What a container can mount and write of its hierarchies lifts none of its limits; the group that holds them is not to be seen."""
     (share / "lift.py").write_text(LIFT, encoding="utf-8")
     options = {"volumes": ["%s:/x" % share], "resources": RESOURCES, **WHO[who]}
     node.serve("held", **options)

@@ -10,6 +10,7 @@ has more than the one above it or less than one below it at any time (tg_cfs_sch
 
 from __future__ import annotations
 
+from .shown import PERIOD, QUOTA
 from .values import MAX
 
 TYPE_CHECKING = False
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     # Quota and period in microseconds; quota None for no limit.
     Quota = tuple["int | None", int]
 
-QUOTA, PERIOD = "cpu.cfs_quota_us", "cpu.cfs_period_us"
 UNLIMITED = float("inf")
 
 

@@ -88,6 +88,7 @@ class Group:
     brought_back: it is as it was asked for once, and what groups above it have lost with CPUs that were gone is given back to them.
     follows: what is below it only divides it, or belongs to somebody who may be hostile (a container): its child groups are
     given what it is given, and no value that any group below it has keeps its own limits from being changed.
+    shown_in: the name of its child group in which programs look up the limits (shown.py); empty: there is none.
     may_force: whether whoever asks for it has an option `force`.
     """
 
@@ -100,6 +101,7 @@ class Group:
         self.awaited = False
         self.brought_back = False
         self.follows = False
+        self.shown_in = ""
         self.present = present
         self.settings: list[Setting] = []
         self.hierarchies: list[Hierarchy] = []

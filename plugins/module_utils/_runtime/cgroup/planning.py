@@ -24,11 +24,12 @@ from ..kernel import cgroupfs, processes
 from ..kernel.files import Tree
 from ..plan import Plan, Step
 from ..units import format_list, parse_list
-from . import capacity, cpusets, devices, knobs, steps, subtree, usage
-from .bandwidth import PERIOD, QUOTA, Quotas, ratio
+from . import capacity, cpusets, devices, knobs, shown, steps, subtree, usage
+from .bandwidth import Quotas, ratio
 from .group import Group, Setting
 from .host import SYSTEMD_V2, THREADED, Hierarchy, Host
 from .observation import Observation
+from .shown import PERIOD, QUOTA
 from .swap import with_memsw
 from .values import MAX
 
@@ -337,6 +338,8 @@ class _Planner:
             (giving if grows else taking).append((setting.order if grows else -setting.order, step))
             if before is not None and setting.file in knobs.IO_MAX_V1.values():
                 self._throttle_inside(group, setting)
+            if before is not None and group.shown_in and setting.file.name in shown.FILES_V2.values():
+                self._show(group, setting)
         # A new group has no quota yet, so its period comes before it.
         taking.reverse()
         for order, taker in sorted(taking, key=lambda entry: entry[0]):
@@ -374,6 +377,8 @@ class _Planner:
                 self.shrinks.append((-group.depth, -order, step))
             else:
                 self.grows.append(step)
+        if group.shown_in:
+            self._show_quota(group, hierarchy, lifted)
 
     def _quota_steps(self, group: Group, hierarchy: Hierarchy, writes: list[tuple[str, str]]) -> list[steps.SetKnob]:
         settings = {setting.file.name: setting for setting in group.settings if setting.hierarchy is hierarchy}
@@ -472,6 +477,31 @@ class _Planner:
             if one.child and held != setting.kept:
                 text = format.written(setting.value, setting.key)
                 self.grows.append(steps.Fit(setting.hierarchy.tree, path, held, text, format.restored(held, setting.key)))
+
+    def _show(self, group: Group, setting: Setting) -> None:
+        """Have programs inside see what a limit of v2 is now."""
+        hierarchy, file = setting.hierarchy, setting.file.name
+        inside = "%s/%s" % (group.name, group.shown_in)
+        if not self.seen.exists(hierarchy, inside):
+            return
+        self._hand_down(hierarchy, group.name, {file.partition(".")[0]})
+        held = (self.seen.text(hierarchy, "%s/%s" % (inside, file)) or MAX).strip()
+        text = shown.copy_of(file, setting.kept)
+        self.grows.append(steps.Fit(hierarchy.tree, "%s/%s" % (inside, file), held, text))
+
+    def _show_quota(self, group: Group, hierarchy: Hierarchy, lifted: list[str]) -> None:
+        """Have programs inside see what the quota of v1 is now. lifted: groups whose quota is lifted before."""
+        inside = "%s/%s" % (group.name, group.shown_in)
+        if self._quotas is None or not self.seen.exists(hierarchy, inside):
+            return
+        quota, period = self._quotas.now(inside)
+        wanted, over = self._quotas.then(group.name)
+        writes = [] if quota is None or inside in lifted else [(QUOTA, str(quota), "-1")]
+        if wanted is not None:
+            share, length = shown.cpu_share(str(wanted), str(over))
+            writes += [(PERIOD, str(period), length), (QUOTA, "-1", share)]
+        for file, held, text in writes:
+            self.grows.append(steps.Fit(hierarchy.tree, "%s/%s" % (inside, file), held, text))
 
     def _let_go(self, group: Group, setting: Setting) -> None:
         """Groups below that give way are no longer exclusive when the one above them is not."""

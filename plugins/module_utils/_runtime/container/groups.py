@@ -15,7 +15,7 @@ import contextlib
 import os
 
 from ..cgroup import group as groups
-from ..cgroup import inforce, slices
+from ..cgroup import inforce, shown, slices
 from ..cgroup.host import Hierarchy, Host
 from ..cgroup.steps import pids_in
 from ..cgroup.subtree import deepest_first
@@ -56,6 +56,7 @@ def desired(config: dict[str, Any], resources: dict[str, Any], host: Host) -> gr
     """The group that a container is to have. Raises InvalidInput for resources that this machine cannot give."""
     group = groups.parse_group({**resources, "name": name_of(config)}, host, "container %s" % config["name"], may_force=False)
     group.follows = True
+    group.shown_in = PAYLOAD
     for controller in _COUNTED:
         if host.has(controller):
             group.needs(controller, host, controller)
@@ -191,6 +192,22 @@ def _copied(group: groups.Group) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def _looked_up(group: groups.Group) -> dict[str, list[str]]:
+    """Return {directory of the group: files of limits that programs look up}."""
+    found: dict[str, list[str]] = {}
+    for hierarchy in group.hierarchies:
+        files = (
+            ([shown.QUOTA] if "cpu" in hierarchy.controllers else [])
+            if hierarchy.version == 1
+            else [file for name, file in shown.FILES_V2.items() if name in group.controllers]
+        )
+        if files:
+            found[hierarchy.tree.full(group.name)] = [
+                file for file in files if file.partition(".")[0] in hierarchy.controllers
+            ]
+    return found
+
+
 def places(group: groups.Group) -> dict[str, Any]:
     """Return where the group is, as the process that makes the container needs it.
 
@@ -214,6 +231,7 @@ def places(group: groups.Group) -> dict[str, Any]:
         "v1": [path for hierarchy, path in inner.items() if hierarchy.version == 1],
         "v2": next((path for hierarchy, path in inner.items() if hierarchy.version == 2), ""),
         "copied": _copied(group),
+        "looked_up": _looked_up(group),
         "oom": memory.tree.full(group.name) + ("/memory.oom_control" if memory.version == 1 else "/memory.events") if memory else "",
         "cgroup_mounts": mounts,
     }

@@ -17,7 +17,7 @@ import os
 import re
 
 from ..errors import BulkheadError
-from ..kernel.files import read_text
+from ..kernel.files import read_text, real_path
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -49,7 +49,7 @@ def current() -> set[str]:
 
 def _above(path: str, points: set[str]) -> str:
     """Return the nearest mount point at or above a path."""
-    path = os.path.realpath(path)
+    path = real_path(path)
     while path not in points and path != "/":
         path = os.path.dirname(path)
     return path

@@ -13,8 +13,7 @@ makes no container anew. A new value of a configuration is a new row in TABLE.
 
 from __future__ import annotations
 
-import os
-
+from ..kernel.files import real_path
 from ..units import parse_size
 from . import config as parsed
 from .mounts import DEFAULT, RDONLY, attributes_of
@@ -156,19 +155,19 @@ def _values(parameters: dict[str, str]) -> dict[str, str]:
 
 
 def _real_rootfs(path: str) -> str:
-    return path if path == "host" else os.path.realpath(path)
+    return path if path == "host" else real_path(path)
 
 
 def _real_mounts(mounts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
-        {**mount, "source": os.path.realpath(mount["source"])} if mount["type"] == "bind" else mount
+        {**mount, "source": real_path(mount["source"])} if mount["type"] == "bind" else mount
         for mount in mounts
     ]
 
 
 def _real_log(path: str) -> str:
     directory, slash, name = path.rpartition("/")
-    return os.path.realpath(directory or "/").rstrip("/") + "/" + name if slash else path
+    return real_path(directory or "/").rstrip("/") + "/" + name if slash else path
 
 
 # How values are spelled

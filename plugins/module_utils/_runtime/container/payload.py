@@ -17,6 +17,7 @@ import errno
 import os
 import time
 
+from ..cgroup import shown
 from ..kernel import cgroupfs
 
 TYPE_CHECKING = False
@@ -35,10 +36,13 @@ COPIED = {
 _PATIENCE = 5.0
 
 
-def renew(limits: Iterable[str], copied: dict[str, tuple[str, ...]]) -> None:
+def renew(
+    limits: Iterable[str], copied: dict[str, tuple[str, ...]], looked_up: dict[str, tuple[str, ...]]
+) -> None:
     """Make the payload in each of these groups; what an earlier life of the container left there is removed first.
 
     copied: {group: files of it whose values the two groups in it get}.
+    looked_up: {group: files of limits that programs in the payload look up}.
     """
     for directory in limits:
         remove(directory, PAYLOAD)
@@ -49,6 +53,8 @@ def renew(limits: Iterable[str], copied: dict[str, tuple[str, ...]]) -> None:
                 continue
             for file in copied.get(directory, ()):
                 _copy("%s/%s" % (directory, file), "%s/%s/%s" % (directory, name, file))
+        for file in looked_up.get(directory, ()):
+            _show(directory, file)
 
 
 def _copy(source: str, target: str) -> None:
@@ -59,6 +65,21 @@ def _copy(source: str, target: str) -> None:
         return
     for line in lines:
         cgroupfs.write(target, line)
+
+
+def _show(directory: str, file: str) -> None:
+    """Have the payload show a limit of the group above it, unless that is unlimited."""
+    held = cgroupfs.read("%s/%s" % (directory, file)).strip()
+    inside = "%s/%s/" % (directory, PAYLOAD)
+    if file == shown.QUOTA:
+        if held != "-1":
+            period = cgroupfs.read("%s/%s" % (directory, shown.PERIOD)).strip()
+            quota, period = shown.cpu_share(held, period)
+            cgroupfs.write(inside + shown.PERIOD, period)
+            cgroupfs.write(inside + shown.QUOTA, quota)
+    elif not held.startswith("max"):
+        cgroupfs.write(directory + "/cgroup.subtree_control", "+" + file.partition(".")[0])
+        cgroupfs.write(inside + file, shown.copy_of(file, held))
 
 
 def clear(limits: Iterable[str]) -> None:

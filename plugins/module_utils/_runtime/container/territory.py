@@ -19,7 +19,7 @@ import stat
 
 from .. import desired
 from ..errors import BulkheadError, InvalidInput
-from ..kernel.files import read_text
+from ..kernel.files import read_text, real_path
 from ..kernel.mounts import mounts
 from . import log, sources, state
 from .mounts import RDONLY, attributes_of
@@ -118,7 +118,7 @@ def places_of(holders: Iterable[tuple[str, str]]) -> list[tuple[str, str, Place]
     mounted = mounts()
     found = []
     for who, path in holders:
-        real = os.path.realpath(path)
+        real = real_path(path)
         if real == "/":
             continue
         try:

@@ -234,6 +234,18 @@ class Tree:
         self._in_parent(path, lambda name, parent: os.rmdir(name, dir_fd=parent))
 
 
+def real_path(path: str) -> str:
+    """Return the path without links, or the path as given where somebody replaces links on it meanwhile.
+
+    os.path.realpath() asks first whether a component is a link and then where it leads, and raises
+    EINVAL when it is none any more.
+    """
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return path
+
+
 def read_text(path: str) -> str | None:
     """The text of a file of /proc or /sys; None where it is not there (any more)."""
     try:

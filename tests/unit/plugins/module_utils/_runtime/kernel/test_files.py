@@ -156,3 +156,14 @@ def test_read_text(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x\n")
     assert files.read_text(str(tmp_path / "file")) == "x\n"
     assert files.read_text(str(tmp_path / "none")) is None
+
+
+def test_real_path_of_a_link_that_is_replaced_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link").symlink_to("there")
+    assert files.real_path(str(tmp_path / "link")) == str(tmp_path / "there")
+
+    def readlink(path: str, **_: object) -> str:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+
+    monkeypatch.setattr(os, "readlink", readlink)
+    assert files.real_path(str(tmp_path / "link")) == str(tmp_path / "link")
