@@ -202,10 +202,20 @@ def _looked_up(group: groups.Group) -> dict[str, list[str]]:
             else [file for name, file in shown.FILES_V2.items() if name in group.controllers]
         )
         if files:
-            found[hierarchy.tree.full(group.name)] = [
-                file for file in files if file.partition(".")[0] in hierarchy.controllers
-            ]
+            found[hierarchy.tree.full(group.name)] = files
     return found
+
+
+def _handed(group: groups.Group) -> dict[str, str]:
+    """Return {directory of the v2 group: its controllers as cgroup.subtree_control takes them}.
+
+    What is inside sees how much it uses, and can divide it further where it may write there.
+    """
+    return {
+        hierarchy.tree.full(group.name): " ".join("+" + name for name in sorted(group.controllers))
+        for hierarchy in group.hierarchies
+        if hierarchy.version == 2
+    }
 
 
 def places(group: groups.Group) -> dict[str, Any]:
@@ -232,6 +242,7 @@ def places(group: groups.Group) -> dict[str, Any]:
         "v2": next((path for hierarchy, path in inner.items() if hierarchy.version == 2), ""),
         "copied": _copied(group),
         "looked_up": _looked_up(group),
+        "handed": _handed(group),
         "oom": memory.tree.full(group.name) + ("/memory.oom_control" if memory.version == 1 else "/memory.events") if memory else "",
         "cgroup_mounts": mounts,
     }

@@ -119,7 +119,7 @@ def start(spec: dict[str, Any], progress: Progress) -> Started:
     config = spec["config"]
     opened: list[int] = []
     progress.doing("making the groups inside the container's control group", spec["group"])
-    payload.renew(spec["limits"], spec["copied"], spec["looked_up"])
+    payload.renew(spec)
     try:
         progress.doing("opening the control group", spec["v2"])
         v2 = os.open(spec["v2"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if spec["v2"] else -1

@@ -23,6 +23,7 @@ from ..kernel import cgroupfs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 PAYLOAD = "payload"
 SUPERVISOR = "supervisor"
@@ -36,24 +37,24 @@ COPIED = {
 _PATIENCE = 5.0
 
 
-def renew(
-    limits: Iterable[str], copied: dict[str, tuple[str, ...]], looked_up: dict[str, tuple[str, ...]]
-) -> None:
-    """Make the payload in each of these groups; what an earlier life of the container left there is removed first.
+def renew(places: dict[str, Any]) -> None:
+    """Make the groups inside those that carry the limits; what an earlier life of the container left there is removed first.
 
-    copied: {group: files of it whose values the two groups in it get}.
-    looked_up: {group: files of limits that programs in the payload look up}.
+    places: what groups.places() says. limits: the groups; handed: {group of v2: controllers for those inside};
+    copied: {group: files that both groups inside get a copy of}; looked_up: {group: files of limits that programs look up}.
     """
-    for directory in limits:
+    for directory in places["limits"]:
         remove(directory, PAYLOAD)
+        if places["handed"].get(directory):
+            cgroupfs.write(directory + "/cgroup.subtree_control", places["handed"][directory])
         for name in (PAYLOAD, SUPERVISOR):
             try:
                 os.mkdir("%s/%s" % (directory, name), 0o755)
             except FileExistsError:
                 continue
-            for file in copied.get(directory, ()):
+            for file in places["copied"].get(directory, ()):
                 _copy("%s/%s" % (directory, file), "%s/%s/%s" % (directory, name, file))
-        for file in looked_up.get(directory, ()):
+        for file in places["looked_up"].get(directory, ()):
             _show(directory, file)
 
 
@@ -78,7 +79,6 @@ def _show(directory: str, file: str) -> None:
             cgroupfs.write(inside + shown.PERIOD, period)
             cgroupfs.write(inside + shown.QUOTA, quota)
     elif not held.startswith("max"):
-        cgroupfs.write(directory + "/cgroup.subtree_control", "+" + file.partition(".")[0])
         cgroupfs.write(inside + file, shown.copy_of(file, held))
 
 
