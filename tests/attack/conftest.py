@@ -13,6 +13,7 @@ import contextlib
 import gc
 import importlib.util
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ if "ansible_collections" not in sys.modules:
     _names = importlib.util.spec_from_file_location("collection_names", Path(__file__).parents[1] / "unit" / "conftest.py")
     _names.loader.exec_module(importlib.util.module_from_spec(_names))
 
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import pack
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands, lifecycle, paths
 
 # A name of this run's own, so that two checkouts can be tested side by side.
@@ -138,11 +140,24 @@ def is_gone(condition, patience=5.0):
     return True
 
 
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory):
+    """What a node has once the collection was used on it: the packed core, and the copy of /etc that containers share."""
+    place = paths.Paths(str(tmp_path_factory.mktemp("warm")))
+    os.makedirs(place.bases, mode=0o700)
+    pack.ensure(place.core)
+    return place
+
+
 @pytest.fixture
-def node(tmp_path):
+def node(tmp_path, warm):
     """A node, and after the test the proof that nothing of it is left but its own empty directories."""
     before = mounts(), namespaces(), descriptors()
     node = Node(tmp_path)
+    os.makedirs(os.path.dirname(node.paths.core))
+    shutil.copy2(warm.core, node.paths.core)
+    os.makedirs(os.path.dirname(node.paths.bases))
+    os.symlink(warm.bases, node.paths.bases)
     yield node
     node.clear()
     assert is_gone(lambda: mounts() == before[0]), "mounts are left"
@@ -153,7 +168,7 @@ def node(tmp_path):
     assert descriptors() <= before[2], "descriptors are left"
     left = [
         str(path)
-        for top in (node.paths.states, node.paths.locks, node.paths.lib + "/containers", node.paths.bases, node.paths.log)
+        for top in (node.paths.states, node.paths.locks, node.paths.lib + "/containers", node.paths.log)
         for path in Path(top).glob("*")
     ]
     assert not left, "files are left"

@@ -763,14 +763,14 @@ class Lifecycle:
         ]
 
     def _unused_bases(self, containers: list[Container], work: _Work) -> list[str]:
-        """The bases of which the last user goes with this plan, or is made anew with another."""
+        """Return the bases that are not needed any more when this plan is done."""
         begun = {**work.bases, **{start.name: str(start.spec["base_fingerprint"]) for start in work.starts}}
         leaving = [container for container in containers if container.wanted == "absent" or container.name in begun]
         if not any(_base_of(container.seen) != begun.get(container.name, "") for container in leaving):
             return []
         users = {**dict.fromkeys(container.name for container in leaving), **begun}
         used = {*users.values(), *(name for container, name in base.users(self.paths).items() if container not in users)}
-        return [name for name in base.names(self.paths) if name not in used]
+        return base.unused(self.paths, used)
 
     def _assemble_units(self, plan: ContainerPlan, work: _Work) -> None:
         """Of containers that systemd starts: their private files, what their units will write, and one start for all."""

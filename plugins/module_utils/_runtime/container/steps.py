@@ -495,7 +495,7 @@ class Forget(Step):
 
 
 class Collect(Step):
-    """Remove what containers with the machine's own root shared, when the last of them is gone."""
+    """Remove a copy of /etc that containers with the machine's own root shared, and that no later one will have."""
 
     bookkeeping = True
     before = "shared files"

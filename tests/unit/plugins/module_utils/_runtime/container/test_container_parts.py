@@ -212,7 +212,11 @@ def test_base_holds_what_everybody_may_read(tmp_path, monkeypatch):
     assert sorted(os.listdir(node.bases)) == [base._UNFINISHED + str(os.getpid()), first]
     os.unlink(node.state("web") + "/state.json")
     base.collect(node)
-    assert os.listdir(node.bases) == [base._UNFINISHED + str(os.getpid())]
+    assert sorted(os.listdir(node.bases)) == [base._UNFINISHED + str(os.getpid()), first], "it serves the next container"
+    os.mkdir(node.bases + "/later")
+    base.collect(node)
+    assert sorted(os.listdir(node.bases)) == [base._UNFINISHED + str(os.getpid()), "later"]
+    assert base.unused(node, {"to be made"}) == ["later"]
 
 
 def test_a_resource_limit_that_is_refused_is_named():
