@@ -20,6 +20,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .. import units
 from ..errors import InvalidInput
 from . import schemata
@@ -37,6 +39,7 @@ _FITTING = {("percent", PERCENT), ("mbps", MBPS), ("mbps", EIGHTHS)}
 _WORDS_FOR_ALL = ("max", "unlimited")
 # The kernel's MBps are MiB/s (resctrl.rst, "mba_MBps").
 _RATES = {unit: factor for prefix, factor in (("M", 1), ("G", 1024)) for unit in (prefix + "Bps", prefix + "B/s", prefix + "iBps", prefix + "iB/s")}
+_BITS = re.compile(r"[\d.]+ ?[kmgt]?i?(bps|bit|bits|bit/s)")
 
 
 class Ask:
@@ -95,7 +98,7 @@ class Ask:
         for suffix, factor in _RATES.items():
             if text.endswith(suffix):
                 return cls("mbps", _times(text[: -len(suffix)], factor, what, text), value, what)
-        if text.lower().endswith(("bps", "bit", "bit/s")):
+        if _BITS.fullmatch(text.lower()):
             raise InvalidInput("%s: %r counts in bits" % (what, text), hint="memory bandwidth is counted in bytes: write 2000MBps or 16GBps")
         if not text.isascii() or not text.isdigit():
             raise InvalidInput("%s: %r is not a bandwidth" % (what, text), hint="write 80%, 2000MBps, 16GBps, max, or a number in the unit of the machine")

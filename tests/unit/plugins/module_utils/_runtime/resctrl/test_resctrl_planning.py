@@ -238,6 +238,7 @@ REFUSED: list[tuple[list[dict[str, Any]], str]] = [
     ([{"name": "a", "mb": "5%"}], "takes from 10 to 100"),
     ([{"name": "a", "mb": "2000MBps"}], "counted in percent"),
     ([{"name": "a", "mb": "20Gbps"}], "counts in bits"),
+    ([{"name": "a", "mb": "10XBps"}], "is not a bandwidth"),
     ([{"name": "a", "mb": "110%"}], "more than everything"),
     ([{"name": "a", "schemata": []}], "schemata is empty"),
     ([{"name": "a", "schemata": [""]}], "it is empty"),
