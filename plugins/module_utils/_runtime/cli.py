@@ -149,7 +149,7 @@ def _word(one: dict[str, Any]) -> str:
     if not one["kept"]:
         return "not kept"
     if one["left_alone"]:
-        return "ended"
+        return str(one.get("left_word", "ended"))
     return "in effect" if one["in_effect"] else "DRIFT"
 
 
