@@ -285,6 +285,10 @@ class HtbClass:
     def key(self) -> tuple[int, ...]:
         return self.rate, self.ceil, self.buffer, self.cbuffer, self.quantum, self.prio
 
+    def same(self, other: HtbClass, leaf: bool) -> bool:
+        """Whether the kernel does the same by both. leaf: whether there are no classes below."""
+        return self.key()[: None if leaf else 4] == other.key()[: None if leaf else 4]
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HtbClass) and self.key() == other.key()
 

@@ -164,17 +164,21 @@ def _replaced(device: Device, seen: Tree, wanted: Tree, names: Names) -> list[Ch
 def _changed_tree(
     device: Device, seen: Tree, wanted: Tree, names: Names, fresh: bool = False
 ) -> list[Change]:
-    """Classes, their queues and their filters. fresh: undone with the tree itself."""
+    """Classes, their queues and their filters. fresh: undone with the tree itself.
+
+    A class that loses the last class below it is changed after that, when it is a leaf again.
+    """
     moved = _moved(seen, wanted)
     gone = set(seen.nodes) - set(wanted.nodes) - moved
     filters = _Filters(device, seen, wanted, names, moved, fresh)
     steps = filters.early()
     steps += _deleted_classes(device, seen, moved)
-    steps += _made_classes(device, seen, wanted, moved, fresh)
     late = {parent for parent in seen.inner() if parent in wanted.leaves}
+    steps += _made_classes(device, seen, wanted, moved, set(wanted.nodes) - late, fresh)
     steps += _made_leaves(device, seen, wanted, moved, set(wanted.leaves) - late, fresh)
     steps += filters.made() + filters.late()
     steps += _deleted_classes(device, seen, gone)
+    steps += _made_classes(device, seen, wanted, moved, late, fresh)
     return steps + _made_leaves(device, seen, wanted, moved, late, fresh)
 
 
@@ -193,13 +197,15 @@ def _moved(seen: Tree, wanted: Tree) -> set[int]:
 
 
 def _made_classes(
-    device: Device, seen: Tree, wanted: Tree, moved: set[int], fresh: bool
+    device: Device, seen: Tree, wanted: Tree, moved: set[int], minors: set[int], fresh: bool
 ) -> list[Change]:
+    inner = wanted.inner()
     steps = []
-    for minor in _top_down(wanted, set(wanted.nodes)):
+    for minor in _top_down(wanted, minors):
         node = wanted.nodes[minor]
         held = None if minor in moved else seen.nodes.get(minor)
-        if held and held.values == node.values:
+        # Of a class with others below, the kernel takes no quantum and no priority (htb_change_class()).
+        if held and held.values.same(node.values, minor not in inner):
             continue
         before = class_text(held.values, _parent_text(seen, held.parent)) if held else None
         after = class_text(node.values, _parent_text(wanted, node.parent))
@@ -281,7 +287,7 @@ class _Filters:
                 self._early.append((kind, one))
             elif id(one) not in kept:
                 self._late.append((kind, one))
-        nodes = _numbered(asked, stays)
+        nodes = _numbered(asked, stays, {one.node for _kind, one in self._late if _kind == kind})
         generation = 0
         if held:
             generation = 0 if GENERATIONS[0][kind] == held[0].preference else 1
@@ -290,7 +296,7 @@ class _Filters:
         ):  # no number is free where one is needed: all anew, beside those that are there
             generation = 1 - generation
             self._late += [(kind, one) for one in stays.values()]
-            stays, nodes = {}, _numbered(asked, {}) or []
+            stays, nodes = {}, _numbered(asked, {}, set()) or []
         preference = GENERATIONS[generation][kind]
         for at, (one, node) in enumerate(zip(asked, nodes)):
             if at not in stays:
@@ -377,20 +383,24 @@ def _common(held: list[Filter], asked: list[Filter]) -> dict[int, Filter]:
     return found
 
 
-def _numbered(asked: list[Filter], stays: dict[int, Filter]) -> list[int] | None:
-    """A number for each filter, in order; None where too few are free between two that stay."""
+def _numbered(asked: list[Filter], stays: dict[int, Filter], taken: set[int]) -> list[int] | None:
+    """A number for each filter, in order; None where too few are free between two that stay.
+
+    taken: numbers of filters that are there until the new ones are.
+    """
     numbers: list[int] = []
-    low = 0
-    run = 0
+    low = run = 0
     for at in range(len(asked) + 1):
         if at < len(asked) and at not in stays:
             run += 1
             continue
         high = stays[at].node if at < len(asked) else MOST_FILTERS + 1
-        if run > high - low - 1:
-            return None
-        gap = min((high - low) // (run + 1), _GAP) if run else 0
-        numbers += [low + gap * (count + 1) for count in range(run)]
+        if run:
+            free = [number for number in range(low + 1, high) if number not in taken]
+            if run > len(free):
+                return None
+            gap = min(len(free) // run, _GAP)
+            numbers += [free[gap * (count + 1) - 1] for count in range(run)]
         if at < len(asked):
             numbers.append(high)
         low, run = high, 0
