@@ -9,21 +9,27 @@ DOCUMENTATION = r"""
 module: tc_bandwidth
 short_description: Limit the network bandwidth of interfaces, containers and control groups
 description:
-  - Limits what an interface sends and receives, and divides what it sends among classes by control group, network, protocol, port or mark. IPv4 and IPv6 alike.
-  - Exact. Buckets go to the kernel in its own ticks, and what is read back is what was sent. A second run changes nothing.
-  - Changes in place wherever the kind of queue stays; no packet is lost then, and counters go on. Where one kind takes the place of another, some milliseconds of
-    traffic are lost, and the diff says so.
+  - Limits what an interface sends and receives, and divides what it sends among classes by control
+    group, network, protocol, port or mark. IPv4 and IPv6 alike.
+  - Exact. Buckets go to the kernel in its own ticks, and what is read back is what was sent. A
+    second run changes nothing.
+  - Changes in place wherever the kind of queue stays; no packet is lost then, and counters go on.
+    Where one kind takes the place of another, some milliseconds of traffic are lost, and the diff
+    says so.
   - What is not given of an interface stays as it is in the kernel.
-  - All or nothing. If the kernel refuses one request, those before it are undone, and the error carries the kernel's own words.
-  - Queues, filters and BPF programs of others are named in the result and never removed. One that stands in the way is a refusal.
+  - All or nothing. If the kernel refuses one request, those before it are undone, and the error
+    carries the kernel's own words.
+  - Queues, filters and BPF programs of others are named in the result and never removed. One that
+    stands in the way is a refusal.
   - Nothing is needed on the node, no C(tc) and no C(nft).
 version_added: 0.1.0
 author:
   - bulkhead.linux contributors (@bulkhead-linux)
 requirements:
-  - Linux 4.19 or newer with C(CONFIG_NET_SCH_TBF); for classes C(CONFIG_NET_SCH_HTB) and C(CONFIG_NET_CLS_U32), and for control groups and marks
-    C(CONFIG_NF_TABLES_INET) and C(CONFIG_NFT_SOCKET) (Linux 5.13); for what is received C(CONFIG_NET_SCH_INGRESS), and C(CONFIG_IFB) with C(CONFIG_NET_ACT_MIRRED) or
-    C(CONFIG_NET_ACT_POLICE)
+  - Linux 4.19 or newer with C(CONFIG_NET_SCH_TBF); for classes C(CONFIG_NET_SCH_HTB) and
+    C(CONFIG_NET_CLS_U32), and for control groups and marks C(CONFIG_NF_TABLES_INET) and
+    C(CONFIG_NFT_SOCKET) (Linux 5.13); for what is received C(CONFIG_NET_SCH_INGRESS), and
+    C(CONFIG_IFB) with C(CONFIG_NET_ACT_MIRRED) or C(CONFIG_NET_ACT_POLICE)
   - root
 extends_documentation_fragment:
   - bulkhead.linux.attributes
@@ -31,17 +37,22 @@ extends_documentation_fragment:
 options:
   persist:
     description:
-      - Also keep the options in C(/etc/bulkhead/desired.d/tc_bandwidth.json), and the runtime core as the command C(bulkhead), so that a boot brings the limits
-        back. The role P(bulkhead.linux.node#role) installs what makes the boot do so.
-      - An interface that is V(absent) is not kept any more. With V(false), what is kept stays as it is.
-      - An interface that is not there when a boot brings limits back is waiting in C(bulkhead status), and no failure.
+      - Also keep the options in C(/etc/bulkhead/desired.d/tc_bandwidth.json), and the runtime core
+        as the command C(bulkhead), so that a boot brings the limits back. The role
+        P(bulkhead.linux.node#role) installs what makes the boot do so.
+      - An interface that is V(absent) is not kept any more. With V(false), what is kept stays as it
+        is.
+      - An interface that is not there when a boot brings limits back is waiting in C(bulkhead
+        status), and no failure.
       - O(force) is not kept.
     type: bool
     default: true
 notes:
-  - The limits of an interface are gone when it is removed, or moved to another network namespace; they survive being taken down and renamed.
+  - The limits of an interface are gone when it is removed, or moved to another network namespace;
+    they survive being taken down and renamed.
   - Bandwidth counts whole frames, so that a single TCP stream carries about 95 % of it as payload.
-  - A full queue (C(tbf)) gets the handle C(7bf0), a tree of classes one from C(7000) to C(7bdf). Queues with these handles are taken for this collection's own.
+  - A full queue (C(tbf)) gets the handle C(7bf0), a tree of classes one from C(7000) to C(7bdf).
+    Queues with these handles are taken for this collection's own.
 seealso:
   - module: bulkhead.linux.tc_bandwidth_info
   - name: tc(8)
@@ -50,15 +61,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Limit what an interface sends and receives
-  bulkhead.linux.tc_bandwidth:
+- name: Limit what an interface sends and receives bulkhead.linux.tc_bandwidth:
     interface: lo
     egress: {rate: 800mbit}
     ingress: {rate: 900mbit}
     persist: false
 
-- name: Divide what it sends, with a class for all the rest
-  bulkhead.linux.tc_bandwidth:
+- name: Divide what it sends, with a class for all the rest bulkhead.linux.tc_bandwidth:
     interface: lo
     egress: {rate: 1gbit}
     classes:
@@ -75,14 +84,12 @@ EXAMPLES = r"""
         ceil: 500mbit
     persist: false
 
-- name: Lift the limit of what is received, and keep the other
-  bulkhead.linux.tc_bandwidth:
+- name: Lift the limit of what is received, and keep the other bulkhead.linux.tc_bandwidth:
     interface: lo
     ingress: {rate: max}
     persist: false
 
-- name: Take all limits away
-  bulkhead.linux.tc_bandwidth:
+- name: Take all limits away bulkhead.linux.tc_bandwidth:
     interface: lo
     state: absent
 """
@@ -145,6 +152,11 @@ limits:
       elements: str
       returned: success
       sample: [egress.burst]
+    summary:
+      description: What the kernel holds, in one line.
+      type: str
+      returned: when O(limits[].state=present)
+      sample: egress 20mbit, web 5mbit, the rest 15mbit up to 20mbit
     others:
       description: Queues, filters and BPF programs of others on the interface.
       type: list

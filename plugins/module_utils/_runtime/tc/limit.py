@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .. import units as common
 from ..errors import InvalidInput
+from ..records import without_none
 from . import units
 from .matches import Match
 
@@ -24,7 +25,7 @@ class Direction:
     """A limit of all that goes one way. rate: None for no limit; latency in nanoseconds."""
 
     def __init__(self, options: dict[str, Any], what: str) -> None:
-        given = {name: value for name, value in options.items() if value is not None}
+        given = without_none(options)
         if "rate" not in given:
             hint = "give one such as 10mbit, or max to lift the limit"
             raise InvalidInput("%s: rate is missing" % what, hint=hint)
@@ -81,7 +82,7 @@ class Class:
     """One class of what goes out. match: None for a class of all the rest, or with classes below."""
 
     def __init__(self, options: dict[str, Any]) -> None:
-        given = {name: value for name, value in options.items() if value is not None}
+        given = without_none(options)
         self.asked = given
         self.name = str(given.get("name", ""))
         what = "class %s" % self.name

@@ -41,12 +41,26 @@ def _report_one(limit: Limit, last: BandwidthPlan) -> dict[str, Any]:
     names = Names(names_of(limit.classes))
     out = outgoing.tree if last.steps and outgoing else seen.outgoing
     inside = incoming.tree if last.steps and incoming else seen.incoming
-    received = tree_facts(inside, names) or _policed(seen)
+    received = tree_facts(inside, names) or policed(seen)
     if last.steps and limit.ingress and limit.ingress.method == "police":
         received = {"ingress": limit.ingress.asked}
     facts["effective"] = merged(tree_facts(out, names), received, bool(limit.container))
     facts["rounded"] = _rounded(limit, facts["effective"])
+    facts["summary"] = summary(facts["effective"])
     return facts
+
+
+def summary(effective: dict[str, Any]) -> str:
+    """One line about what holds."""
+    parts = [
+        "%s %s" % (name, effective[name]["rate"])
+        for name in ("egress", "ingress")
+        if effective.get(name)
+    ]
+    for name, facts in effective.get("classes", {}).items():
+        up_to = " up to %s" % facts["ceil"] if facts["ceil"] != facts["rate"] else ""
+        parts.append("%s %s%s" % (name, facts["rate"], up_to))
+    return ", ".join(parts) or "not limited"
 
 
 def merged(out: dict[str, Any], received: dict[str, Any], container: bool) -> dict[str, Any]:
@@ -127,7 +141,7 @@ def class_facts(values: traffic.HtbClass) -> dict[str, Any]:
     }
 
 
-def _policed(seen: Seen) -> dict[str, Any]:
+def policed(seen: Seen) -> dict[str, Any]:
     """A limit by policing on what is received."""
     for item in seen.hook.ours:
         done = traffic.Action(item.options)

@@ -32,7 +32,11 @@ UNITS = {"bit": 1, "kbit": 10**3, "Mbit": 10**6, "gbit": 10**9, "kibit": 1024, "
 
 def a_rate(low: float = 8e3, high: float = 4e11) -> str:
     """A rate between two, in a random spelling."""
-    bits = random.uniform(low, high) if random.random() < 0.3 else low * (high / low) ** random.random()
+    bits = (
+        random.uniform(low, high)
+        if random.random() < 0.3
+        else low * (high / low) ** random.random()
+    )
     unit = random.choice([name for name in UNITS if UNITS[name] <= bits])
     digits = random.choice([0, 1, 3])
     return "%.*f%s" % (digits, max(bits / UNITS[unit], low / UNITS[unit] + 1), unit)
@@ -41,7 +45,9 @@ def a_rate(low: float = 8e3, high: float = 4e11) -> str:
 def a_bucket(high: float = 4e11) -> dict[str, object]:
     found: dict[str, object] = {"rate": a_rate(8e3, high)}
     if random.random() < 0.5:
-        found["burst"] = random.choice([1514, 1600, 32768, "64K", "1M", random.randrange(1514, 1 << 20)])
+        found["burst"] = random.choice(
+            [1514, 1600, 32768, "64K", "1M", random.randrange(1514, 1 << 20)]
+        )
     if random.random() < 0.3:
         found["latency"] = random.choice(["1ms", "25ms", "0.4s", "800us"])
     elif random.random() < 0.2:
@@ -84,7 +90,9 @@ def some_classes() -> list[dict[str, object]]:
         classes.append({"name": "others", "rate": a_rate(8e3, 1e9)})
     # Whoever is below another must not be what lost its match to become the class of the rest.
     inner = {one.get("parent") for one in classes}
-    return [one for one in classes if "match" in one or one["name"] in inner or one["name"] == "others"]
+    return [
+        one for one in classes if "match" in one or one["name"] in inner or one["name"] == "others"
+    ]
 
 
 def some_options() -> dict[str, object]:
@@ -121,7 +129,11 @@ def main(count: int, seed: int) -> None:
                 plan = subject.plan([limit])
             except InvalidInput as error:
                 refused += 1
-                assert "274.8 s" in str(error) or "no full frame" in str(error) or "4 GiB" in str(error), error
+                assert (
+                    "274.8 s" in str(error)
+                    or "no full frame" in str(error)
+                    or "4 GiB" in str(error)
+                ), error
                 continue
             subject.apply(plan)
             changed += bool(plan.steps)
@@ -134,7 +146,10 @@ def main(count: int, seed: int) -> None:
         finally:
             subject.finish()
     spent = time.monotonic() - began
-    print("%d settings, %d of them refused, %d changed something: every second plan was empty (%.1f s)" % (count, refused, changed, spent))
+    print(
+        "%d settings, %d of them refused, %d changed something: every second plan was empty (%.1f s)"
+        % (count, refused, changed, spent)
+    )
     assert refused < count / 4 and changed > count / 2
 
 
