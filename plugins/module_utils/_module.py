@@ -54,7 +54,7 @@ def argument_spec(subject: type[Subject], options: dict[str, t.Any]) -> dict[str
     In the list nothing has a default of its own: what an item does not give is what stands beside the list.
     """
     item = without_defaults(options)
-    item[subject.key]["required"] = True
+    item[subject.key]["required"] = not subject.named_by
     spec = {name: {field: value for field, value in entry.items() if field != "required"} for name, entry in options.items()}
     spec[subject.plural] = {"type": "list", "elements": "dict", "options": item}
     if subject.persists:
@@ -93,11 +93,12 @@ def run(subject_class: type[Subject], options: dict[str, t.Any]) -> None:
     """The whole life of a module that manages objects."""
     # A module lives for a second and makes no cycles worth collecting; with a thousand objects the collector takes a fifth of it.
     gc.disable()
+    names = (subject_class.key, *subject_class.named_by)
     module = Module(
         argument_spec=argument_spec(subject_class, options),
         supports_check_mode=True,
-        required_one_of=[(subject_class.key, subject_class.plural)],
-        mutually_exclusive=[(subject_class.key, subject_class.plural)],
+        required_one_of=[(*names, subject_class.plural)],
+        mutually_exclusive=[(*names, subject_class.plural)],
     )
     answer(module, lambda: _converge(module, subject_class, options))
 

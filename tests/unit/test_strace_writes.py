@@ -38,6 +38,11 @@ END = "7 +++ exited with 0 +++"
         '7 openat(AT_FDCWD</>, "/etc/systemd/system/a.slice.d/50-bulkhead.conf", O_WRONLY|O_CREAT, 0644) = 4</etc/systemd/system/a.slice.d/50-bulkhead.conf>',
         '7 execve("/usr/bin/systemctl", ["systemctl", "daemon-reload"], 0x7ffd /* 4 vars */) = 0',
         '7 execve("/usr/bin/systemctl", ["systemctl", "set-property", "a.slice", "TasksMax=5"], 0x7ffd /* 4 vars */ <unfinished ...>',
+        "7 sendto(3<socket:[1]>, [{nlmsg_len=52, nlmsg_type=RTM_NEWQDISC, nlmsg_flags=NLM_F_REQUEST|NLM_F_ACK}, ...], 52, 0, NULL, 0) = 52",
+        '7 sendto(3<socket:[1]>, [{nlmsg_len=48, nlmsg_type=0x13 /* NLMSG_??? */, nlmsg_flags=NLM_F_REQUEST}, "\\x00"], 48, 0, NULL, 0) = 48',
+        "7 sendto(3<socket:[1]>, [[{nlmsg_type=RTM_GETLINK, nlmsg_seq=2}, {}], [{nlmsg_type=RTM_DELLINK, nlmsg_seq=3}, {}]], 99, 0, NULL, 0) = 99",
+        '7 sendto(4<socket:[2]>, [{nlmsg_len=20, nlmsg_type=0x10 /* NLMSG_??? */, nlmsg_flags=NLM_F_REQUEST}, "\\x00\\x00\\x00\\x0a"], 20, 0, NULL, 0) = 20',
+        '7 sendmsg(4<socket:[2]>, {msg_iov=[{iov_base=[{nlmsg_len=20, nlmsg_type=0xa00 /* NLMSG_??? */}, "\\x01"]}]}, 0) = 20',
     ],
 )
 def test_writes(line: str, tmp_path: Path) -> None:
@@ -57,6 +62,10 @@ def test_writes(line: str, tmp_path: Path) -> None:
         '7 openat(AT_FDCWD</>, "/sys/fs/cgroups", O_WRONLY) = -1 ENOENT (No such file or directory)',
         "7 bpf(BPF_PROG_QUERY, {query={target_fd=5}}, 32) = 0",
         "7 <... openat resumed>) = 4</sys/fs/cgroup/x>",
+        "7 sendto(3<socket:[1]>, [{nlmsg_len=36, nlmsg_type=RTM_GETQDISC, nlmsg_flags=NLM_F_REQUEST|NLM_F_DUMP}, {}], 36, 0, NULL, 0) = 36",
+        '7 sendto(3<socket:[1]>, [{nlmsg_len=40, nlmsg_type=0x12 /* NLMSG_??? */, nlmsg_flags=NLM_F_REQUEST|0x300}, "\\x00"], 40, 0, NULL, 0) = 40',
+        '7 sendto(4<socket:[2]>, [{nlmsg_len=20, nlmsg_type=0xa01 /* NLMSG_??? */, nlmsg_flags=NLM_F_REQUEST|0x300}, "\\x01"], 20, 0, NULL, 0) = 20',
+        '7 sendto(5<socket:[3]>, "<13>ansible: nlmsg_type=RTM_NEWLINK", 35, 0, NULL, 0) = 35',
         '7 execve("/usr/bin/systemctl", ["systemctl", "show", "--all", "--property", "Id,Delegate"], 0x7ffd /* 4 vars */) = 0',
         '7 execve("/usr/bin/python3", ["python3", "daemon-reload"], 0x7ffd /* 4 vars */) = 0',
     ],

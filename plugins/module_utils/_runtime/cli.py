@@ -149,7 +149,7 @@ def _word(one: dict[str, Any]) -> str:
     if not one["kept"]:
         return "not kept"
     if one["left_alone"]:
-        return "ended"
+        return str(one.get("left_word", "ended"))
     return "in effect" if one["in_effect"] else "DRIFT"
 
 
@@ -163,7 +163,9 @@ def _detail(one: dict[str, Any]) -> str:
     parts = []
     if "status" in actual:
         parts.append("%s pid %d" % (actual["status"], actual["pid"]) if actual.get("pid") else str(actual["status"]))
-    if actual.get("effective"):
+    if actual.get("summary") and actual.get("effective"):
+        parts.append(str(actual["summary"]))
+    elif actual.get("effective"):
         parts.append(views.limits_of(actual["effective"]))
     if one["changes"]:
         parts.append("(%d differences: bulkhead drift)" % len(one["changes"]))
@@ -176,5 +178,5 @@ def the_rest() -> None:
     """What no verb needs, but a module may: so that every payload that holds this file holds the same core, all of it."""
     from .cgroup import canonical  # noqa: F401
     from .container import commands  # noqa: F401
-    from .kernel import netdevice  # noqa: F401
     from .resctrl import info  # noqa: F401
+    from .tc import info as bandwidth  # noqa: F401

@@ -24,6 +24,8 @@ class Subject(Rules):
 
     kind, key and not_kept are those of the rules by which its objects are kept. plural: its bulk option; singular: the key under
     which the result of one object stands.
+    named_by: further options, of which one can name an object in the place of the key.
+    left_word: one word for an object that a replay leaves as it is, in a view for people.
     persists: whether there is anything to keep for the next boot.
     needs_root: whether nothing of it can be done, or foreseen, without root.
     persist_default: what the option `persist` is when it is not given; None where it depends on the object.
@@ -32,6 +34,8 @@ class Subject(Rules):
 
     plural = ""
     singular = ""
+    named_by: tuple[str, ...] = ()
+    left_word = "ended"
     persists = True
     needs_root = False
     persist_default: bool | None = True

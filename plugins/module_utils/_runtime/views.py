@@ -52,6 +52,8 @@ def _objects(kept: survey.Kept) -> list[dict[str, Any]]:
         left = kept.left.get(name, "")
         changes = [step.facts() for step in missing[name].steps if step.differences()] if name in missing else []
         one: dict[str, Any] = {"name": name, "kept": True, "in_effect": None if left else not changes and not problem, "left_alone": left, "problem": problem}
+        if left and kept.subject is not None:
+            one["left_word"] = kept.subject.left_word
         one.update(desired=hidden.hide(kept.options[name]), actual=actual.get(name, {}), changes=changes)
         if changes:  # what is reported of limits that are not there is what they would be
             one["actual"] = {key: value for key, value in one["actual"].items() if key not in ("effective", "rounded")}

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.bulkhead.linux.plugins.module_utils import _cgroup_options, _container_options, _module, _resctrl_options
+from ansible_collections.bulkhead.linux.plugins.module_utils import _cgroup_options, _container_options, _module, _resctrl_options, _tc_options
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kinds import KINDS
 
-OPTIONS = {"cgroup_group": _cgroup_options.GROUP, "resctrl_schema": _resctrl_options.GROUP, "container_run": _container_options.CONTAINER}
+OPTIONS = {
+    "cgroup_group": _cgroup_options.GROUP,
+    "resctrl_schema": _resctrl_options.GROUP,
+    "tc_bandwidth": _tc_options.LIMIT,
+    "container_run": _container_options.CONTAINER,
+}
 GROUPS = yaml.safe_load((Path(__file__).resolve().parents[3] / "meta/runtime.yml").read_text())["action_groups"]
 
 

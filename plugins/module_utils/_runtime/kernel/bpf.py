@@ -5,11 +5,13 @@
 """bpf(2) for programs that decide over device access of a control group (include/uapi/linux/bpf.h).
 
 Only what that needs: load a BPF_PROG_TYPE_CGROUP_DEVICE program, attach, replace, detach, list, and read names.
+Programs on interfaces are listed, too, and never touched.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 
@@ -66,8 +68,34 @@ def detach(group: int, program: int) -> None:
 
 def attached(group: int) -> list[tuple[int, str]]:
     """(id, name) of each device program attached to the group itself."""
+    return _listed(group, _CGROUP_DEVICE_ATTACH)
+
+
+# Where programs are attached to an interface (enum bpf_attach_type), by what people call it.
+INTERFACE_HOOKS = {
+    "tcx ingress": 46,
+    "tcx egress": 47,
+    "netkit primary": 54,
+    "netkit peer": 55,
+}
+
+
+def on_interface(index: int, hook: str) -> list[tuple[int, str]]:
+    """(id, name) of each program on an interface of the caller's network namespace.
+
+    None where the kernel, or the kind of interface, knows no such hook (tcx: Linux 6.6).
+    """
+    try:
+        return _listed(index, INTERFACE_HOOKS[hook])
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV, errno.ENXIO, errno.EACCES):
+            return []
+        raise
+
+
+def _listed(target: int, kind: int) -> list[tuple[int, str]]:
     ids = (ctypes.c_uint32 * 64)()
-    attributes = struct.pack("=IIIIQI", group, _CGROUP_DEVICE_ATTACH, 0, 0, ctypes.addressof(ids), len(ids))
+    attributes = struct.pack("=IIIIQI", target, kind, 0, 0, ctypes.addressof(ids), len(ids))
     count = struct.unpack_from("=I", _bpf(_PROG_QUERY, attributes)[1], 24)[0]
     found = []
     for number in ids[:count]:

@@ -115,18 +115,26 @@ def links(door: Socket, kind: str = "") -> list[Link]:
 # Interfaces
 
 
-def add(name: str, kind: str, *more: bytes, data: bytes = b"", group: int = 0) -> Message:
-    """Make an interface of this kind. more: its attributes; data: those that its kind has."""
+def add(
+    name: str, kind: str, *more: bytes, data: bytes = b"", group: int = 0, index: int = 0
+) -> Message:
+    """Make an interface of this kind. more: its attributes; data: those that its kind has.
+
+    index: its number, for what is to be sent along that needs to know it; else the kernel's choice.
+    """
     info = nested(_LINKINFO, text(_INFO_KIND, kind), *([nested(_INFO_DATA, data)] if data else []))
     marked = number(_GROUP, group) if group else b""
     flags = netlink.CREATE | netlink.EXCL
-    return _NEWLINK, flags, b"".join((_head(), text(_IFNAME, name), marked, *more, info))
+    return _NEWLINK, flags, b"".join((_head(index), text(_IFNAME, name), marked, *more, info))
 
 
-def add_ifb(name: str, group: int = 0, queue_length: int = 0, mtu: int = 0) -> Message:
+def add_ifb(
+    name: str, group: int = 0, queue_length: int = 0, mtu: int = 0, index: int = 0
+) -> Message:
     """Make an intermediate functional block: a queue for what another interface receives."""
     length = number(_TXQLEN, queue_length) if queue_length else b""
-    return add(name, "ifb", length, number(_MTU, mtu) if mtu else b"", group=group)
+    size = number(_MTU, mtu) if mtu else b""
+    return add(name, "ifb", length, size, group=group, index=index)
 
 
 def add_bridge(name: str, group: int = 0) -> Message:

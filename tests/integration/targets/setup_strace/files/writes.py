@@ -8,7 +8,7 @@ trace does not show a whole run of the module, so that it cannot pass on nothing
 
 A write is: opening a file beneath a watched directory for writing, or creating, removing, renaming or changing one there;
 mounting or unmounting anything; loading or attaching a BPF program; asking systemd for anything but what
-it knows. An attempt that the kernel refuses counts as well.
+it knows; asking netlink for anything but what there is. An attempt that the kernel refuses counts as well.
 Opening a lock file does not.
 """
 
@@ -37,6 +37,7 @@ NAMES = {
     "link", "linkat", "symlink", "symlinkat", "truncate", "chmod", "fchmodat", "chown", "lchown", "fchownat",
 }  # fmt: skip
 DESCRIPTORS = {"write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fchmod", "fchown"}
+SENDS = {"sendto", "sendmsg"}
 MOUNTS = {"mount", "umount2", "move_mount", "mount_setattr", "pivot_root"}
 
 SYSTEMD = re.compile(r'execve\("[^"]*/(?:systemctl|systemd-run|busctl)", \["[^"]*", "([^"]*)"')
@@ -49,6 +50,20 @@ DESCRIPTOR = re.compile(r"\d+<([^>]*)>")
 RESULT = re.compile(r"= \d+<([^>]*)>")
 FOR_WRITING = re.compile(r"\bO_(WRONLY|RDWR|CREAT|TRUNC|TMPFILE)\b")
 BPF_CHANGE = re.compile(r"BPF_(PROG_LOAD|PROG_ATTACH|PROG_DETACH|LINK_CREATE|LINK_UPDATE|LINK_DETACH|MAP_CREATE|OBJ_PIN)\b")
+NETLINK = re.compile(r"nlmsg_type=([^,}]+)")
+NFTABLES = 10  # NFNL_SUBSYS_NFTABLES; of its first requests, every third asks (enum nf_tables_msg_types)
+NFTABLES_QUESTIONS = {1, 4, 7, 10, 13, 16, 19, 21}
+
+
+def asks(kind: str) -> bool:
+    """Whether a message of netlink only asks; strace gives its name, or its number where it does not know the protocol."""
+    number = re.match(r"0x[0-9a-f]+", kind)
+    if not number:
+        return "_GET" in kind or kind.startswith(("NLMSG_", "NFNL_MSG_BATCH_END"))
+    value = int(number.group(), 16)
+    if value >> 8:
+        return value >> 8 == NFTABLES and value & 0xFF in NFTABLES_QUESTIONS
+    return value % 4 == 2  # of rtnetlink, NEW, DEL, GET and SET follow each other (linux/rtnetlink.h)
 
 
 def named(arguments: str) -> set[str]:
@@ -71,6 +86,8 @@ def is_write(line: str) -> bool:
     if call == "execve":
         asked = SYSTEMD.search(line)
         return asked is not None and asked.group(1) not in QUESTIONS
+    if call in SENDS:
+        return not all(asks(kind) for kind in NETLINK.findall(unquoted))
     if call == "bpf":
         return BPF_CHANGE.search(unquoted) is not None
     if call in OPENS:
