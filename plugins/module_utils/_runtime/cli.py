@@ -149,7 +149,7 @@ def _word(one: dict[str, Any]) -> str:
     if not one["kept"]:
         return "not kept"
     if one["left_alone"]:
-        return "ended"
+        return "waiting" if one["left_alone"].startswith("waiting") else "ended"
     return "in effect" if one["in_effect"] else "DRIFT"
 
 
@@ -176,4 +176,6 @@ def the_rest() -> None:
     """What no verb needs, but a module may: so that every payload that holds this file holds the same core, all of it."""
     from .cgroup import canonical  # noqa: F401
     from .container import commands  # noqa: F401
+    from .quota import info as quota_info  # noqa: F401
+    from .quota import private  # noqa: F401
     from .resctrl import info  # noqa: F401

@@ -30,6 +30,12 @@ def _cgroup_group() -> type[Subject]:
     return Groups
 
 
+def _disk_quota() -> type[Subject]:
+    from .quota.subject import Quotas
+
+    return Quotas
+
+
 def _container_run() -> type[Subject]:
     from .container.subject import Containers
 
@@ -39,5 +45,6 @@ def _container_run() -> type[Subject]:
 KINDS: dict[str, Callable[[], type[Subject]]] = {
     "resctrl_schema": _resctrl_schema,
     "cgroup_group": _cgroup_group,
+    "disk_quota": _disk_quota,
     "container_run": _container_run,
 }

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Quotas of btrfs: its ioctls (include/uapi/linux/btrfs.h), its trees (btrfs_tree.h) and its directory in sysfs.
+"""Quotas of btrfs: its ioctls (include/uapi/linux/btrfs.h), its trees (btrfs_tree.h) and its
+directory in sysfs.
 
-A quota group is a number: the level in the upper 16 bits, and an id in the lower 48, which on level 0 is the subvolume's.
+A quota group is a number: the level in the upper 16 bits, and an id in the lower 48, which on level
+0 is the subvolume's.
 """
 
 from __future__ import annotations
@@ -71,9 +73,11 @@ def uuid_of(fd: int) -> str:
 def _search(
     fd: int, tree: int, kind: int, first: int, last: int = NO_LIMIT
 ) -> list[tuple[int, int, bytes]]:
-    """BTRFS_IOC_TREE_SEARCH_V2: (object, offset, item) of every item of a type in a tree, from one object to another.
+    """BTRFS_IOC_TREE_SEARCH_V2: (object, offset, item) of every item of a type in a tree, from one
+    object to another.
 
-    The kernel answers with all that lies between two keys, whatever its type, as much as there is room for.
+    The kernel answers with all that lies between two keys, whatever its type, as much as there is
+    room for.
     """
     found: list[tuple[int, int, bytes]] = []
     start = (first, 0, 0)
@@ -122,7 +126,9 @@ def relations(fd: int) -> list[tuple[int, int]]:
 
 
 def enabled_at(fd: int) -> int:
-    """The generation in which simple quotas were enabled, of which on data is counted; 0 where the item has none."""
+    """The generation in which simple quotas were enabled, of which on data is counted; 0 where the
+    item has none.
+    """
     for _object, _offset, item in _search(fd, _QUOTA_TREE, _STATUS, 0, 0):
         if len(item) >= 40:
             number: int = struct.unpack_from("=Q", item, 32)[0]
@@ -170,7 +176,9 @@ def name_of(fd: int, subvolume: int) -> str:
 
 
 def told(uuid: str, name: str) -> str | None:
-    """A file of the directory of quotas (Documentation/ABI/testing/sysfs-fs-btrfs); None where quotas are off."""
+    """A file of the directory of quotas (Documentation/ABI/testing/sysfs-fs-btrfs); None where
+    quotas are off.
+    """
     text = read_text("%s/%s/qgroups/%s" % (_SYSFS, uuid, name))
     return None if text is None else text.strip()
 
@@ -185,7 +193,9 @@ def told_of(uuid: str, identity: int, name: str) -> int | None:
 
 
 def enable(fd: int, simple: bool) -> None:
-    """BTRFS_IOC_QUOTA_CTL: count from now on; in full, what is there is counted by a rescan that begins by itself."""
+    """BTRFS_IOC_QUOTA_CTL: count from now on; in full, what is there is counted by a rescan that
+    begins by itself.
+    """
     fcntl.ioctl(fd, _QUOTA_CTL, struct.pack("=QQ", _ENABLE_SIMPLE if simple else _ENABLE, 0))
 
 
@@ -206,7 +216,8 @@ def wait_for_rescan(fd: int) -> None:
 
 def limit(fd: int, identity: int, size: int | None) -> None:
     """BTRFS_IOC_QGROUP_LIMIT: how much a group may refer to; None lifts the limit."""
-    # A flag says which of the limits is in force, and with the value -1 the kernel takes the flag away.
+    # A flag says which of the limits is in force, and with the value -1 the kernel takes the flag
+    # away.
     flags, most = LIMIT_REFERENCED, NO_LIMIT if size is None else size
     fcntl.ioctl(fd, _GROUP_LIMIT, _LIMIT.pack(identity, flags, most, 0, 0, 0))
 
@@ -227,9 +238,11 @@ def assign(fd: int, member: int, to: int, on: bool) -> None:
 
 
 def open_top_level(device: str) -> int:
-    """A descriptor of the top level subvolume, by a mount of it that is attached nowhere and goes with the descriptor.
+    """A descriptor of the top level subvolume, by a mount of it that is attached nowhere and goes
+    with the descriptor.
 
-    A request through a descriptor in a full subvolume is refused with EDQUOT, also the one that would raise its limit.
+    A request through a descriptor in a full subvolume is refused with EDQUOT, also the one that
+    would raise its limit.
     """
     configured = syscalls.fsopen("btrfs")
     try:

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What an ext4 file system was made with: its superblock (Documentation/filesystems/ext4/super.rst)."""
+"""What an ext4 file system was made with: its superblock
+(Documentation/filesystems/ext4/super.rst).
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class Superblock:
 
 
 def superblock(device: str) -> Superblock | None:
-    """Read it from the device of this path; None where that cannot be read, or holds something else."""
+    """Read it from the device of this path; None where that cannot be read, or holds something
+    else.
+    """
     try:
         fd = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

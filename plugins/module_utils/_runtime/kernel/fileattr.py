@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""The project of an inode: file_getattr(2) and file_setattr(2) where the kernel has them, and the ioctls before (struct fsxattr).
+"""The project of an inode: file_getattr(2) and file_setattr(2) where the kernel has them, and the
+ioctls before (struct fsxattr).
 
-The calls by name reach every kind of file. The ioctls need the file open, so directories and ordinary files only: a fifo
-would wait, a device might act, a socket and a symbolic link cannot be opened (include/uapi/linux/fs.h).
+The calls by name reach every kind of file. The ioctls need the file open, so directories and
+ordinary files only: a fifo would wait, a device might act, a socket and a symbolic link cannot be
+opened (include/uapi/linux/fs.h).
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ _by_name: list[bool] = []
 
 
 def reaches_all() -> bool:
-    """Return whether the kernel has the calls by name, so that every kind of file can be in a project."""
+    """Return whether the kernel has the calls by name, so that every kind of file can be in a
+    project.
+    """
     if not _by_name:
         try:
             syscalls.file_getattr(-1, b"", _address, _size, _AT_EMPTY_PATH)
@@ -58,7 +62,9 @@ def set(fd: int, project: int, inherited: bool) -> None:
 
 
 def get_at(directory: int, name: bytes) -> tuple[int, bool]:
-    """The same of a name in an open directory, which is opened only where the kernel has no call by name."""
+    """The same of a name in an open directory, which is opened only where the kernel has no call by
+    name.
+    """
     if _by_name[0] if _by_name else reaches_all():
         syscalls.file_getattr(directory, name, _address, _size, _AT_SYMLINK_NOFOLLOW)
         flags, _extent, _extents, project, _cow = _FILE_ATTR.unpack_from(_buffer)
@@ -71,7 +77,9 @@ def get_at(directory: int, name: bytes) -> tuple[int, bool]:
 
 
 def set_at(directory: int, name: bytes, project: int, inherited: bool) -> None:
-    """Put what a name in an open directory leads to into a project; a symbolic link itself, and not what it points to."""
+    """Put what a name in an open directory leads to into a project; a symbolic link itself, and not
+    what it points to.
+    """
     if not reaches_all():
         fd = os.open(name, _OPEN, dir_fd=directory)
         try:

@@ -4,14 +4,16 @@
 
 """Quotas of users, groups and projects: quotactl_fd(2) and quotactl(2).
 
-Limits are read and set by the commands of XFS (include/uapi/linux/dqblk_xfs.h), which every file system with quotas takes:
-they count in units of 512 bytes, and reading them needs no writable mount. All else is in include/uapi/linux/quota.h.
+Limits are read and set by the commands of XFS (include/uapi/linux/dqblk_xfs.h), which every file
+system with quotas takes: they count in units of 512 bytes, and reading them needs no writable
+mount. All else is in include/uapi/linux/quota.h.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import struct
 
 from . import syscalls
@@ -46,7 +48,9 @@ _address = ctypes.addressof(_buffer)
 if TYPE_CHECKING:
 
     class Dquot(NamedTuple):
-        """What the kernel keeps of one user, group or project: sizes in bytes, times as seconds since 1970, 0 for none."""
+        """What the kernel keeps of one user, group or project: sizes in bytes, times as seconds
+        since 1970, 0 for none.
+        """
 
         id: int
         block_hard: int
@@ -66,14 +70,26 @@ else:
 
 
 class Place:
-    """Where requests go to: a descriptor on the mounted file system; the path of its block device for kernels before 5.14."""
+    """Where requests go to: a descriptor on the mounted file system; the path of its block device
+    for kernels before 5.14.
+    """
 
     __slots__ = ("by_device", "device", "fd")
 
     def __init__(self, fd: int, device: str) -> None:
+        """fd: it belongs to this object from now on, and lives as long as that."""
         self.fd = fd
         self.device = device
         self.by_device = False
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file system, so that it can be unmounted."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def ask(self, command: int, kind: int, identity: int = 0) -> None:
         """One request; what it takes and what is answered stands in the buffer of this file."""
@@ -82,7 +98,8 @@ class Place:
             try:
                 return syscalls.quotactl_fd(self.fd, number, identity, _address)
             except OSError as error:
-                # ENOSYS is also the answer of a file system that has no quotas; then the other call gives it too.
+                # ENOSYS is also the answer of a file system that has no quotas; then the other call
+                # gives it too.
                 if error.errno != errno.ENOSYS or _known():
                     raise
             self.by_device = True
@@ -93,7 +110,9 @@ _is_known: list[bool] = []
 
 
 def _known() -> bool:
-    """Return whether this kernel has quotactl_fd(2): it then looks at the descriptor before all else."""
+    """Return whether this kernel has quotactl_fd(2): it then looks at the descriptor before all
+    else.
+    """
     if not _is_known:
         try:
             syscalls.quotactl_fd(-1, (_XGETQSTATV << 8) | USER, 0, _address)
@@ -103,7 +122,9 @@ def _known() -> bool:
 
 
 def state(place: Place, kind: int) -> int:
-    """Q_XGETQSTATV: the flags of all kinds. OSError where nothing is counted, or that kind never can be."""
+    """Q_XGETQSTATV: the flags of all kinds. OSError where nothing is counted, or that kind never
+    can be.
+    """
     _STATE.pack_into(_buffer, 0, 1, 0, 0)
     place.ask(_XGETQSTATV, kind)
     flags: int = _STATE.unpack_from(_buffer)[2]
@@ -167,7 +188,9 @@ def get(place: Place, kind: int, identity: int) -> Dquot:
 
 
 def following(place: Place, kind: int, identity: int) -> Dquot | None:
-    """Q_XGETNEXTQUOTA: the same of the first id from this one on of which there is something; None where there is none."""
+    """Q_XGETNEXTQUOTA: the same of the first id from this one on of which there is something; None
+    where there is none.
+    """
     try:
         place.ask(_XGETNEXTQUOTA, kind, identity)
     except OSError as error:
