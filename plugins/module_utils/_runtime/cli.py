@@ -178,5 +178,7 @@ def the_rest() -> None:
     """What no verb needs, but a module may: so that every payload that holds this file holds the same core, all of it."""
     from .cgroup import canonical  # noqa: F401
     from .container import commands  # noqa: F401
+    from .quota import info as quota_info  # noqa: F401
+    from .quota import private  # noqa: F401
     from .resctrl import info  # noqa: F401
     from .tc import info as bandwidth  # noqa: F401

@@ -30,6 +30,12 @@ def _cgroup_group() -> type[Subject]:
     return Groups
 
 
+def _disk_quota() -> type[Subject]:
+    from .quota.subject import Quotas
+
+    return Quotas
+
+
 def _tc_bandwidth() -> type[Subject]:
     from .tc.subject import Bandwidth
 
@@ -45,6 +51,7 @@ def _container_run() -> type[Subject]:
 KINDS: dict[str, Callable[[], type[Subject]]] = {
     "resctrl_schema": _resctrl_schema,
     "cgroup_group": _cgroup_group,
+    "disk_quota": _disk_quota,
     "tc_bandwidth": _tc_bandwidth,
     "container_run": _container_run,
 }

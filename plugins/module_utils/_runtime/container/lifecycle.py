@@ -770,7 +770,7 @@ class Lifecycle:
             return []
         users = {**dict.fromkeys(container.name for container in leaving), **begun}
         used = {*users.values(), *(name for container, name in base.users(self.paths).items() if container not in users)}
-        return base.unused(self.paths, used)
+        return base.unused(self.paths, {str(name) for name in used if name})
 
     def _assemble_units(self, plan: ContainerPlan, work: _Work) -> None:
         """Of containers that systemd starts: their private files, what their units will write, and one start for all."""

@@ -10,6 +10,7 @@ import os
 import stat
 
 from ..errors import InvalidInput
+from .files import read_text
 
 DEVICES = "/sys/dev/block"
 
@@ -41,3 +42,12 @@ def number_of(device: str, what: str) -> str:
         disk = os.path.basename(os.path.dirname(os.path.realpath(place)))
         raise InvalidInput("%s: %s is a partition, and the kernel limits whole disks only" % (what, text), hint="give /dev/%s" % disk)
     return number
+
+
+def path_of(number: str) -> str:
+    """The path of the device with this MAJOR:MINOR; empty where the kernel has no block device of that number."""
+    for line in (read_text("%s/%s/uevent" % (DEVICES, number)) or "").splitlines():
+        key, _equals, value = line.partition("=")
+        if key == "DEVNAME":
+            return "/dev/" + value
+    return ""

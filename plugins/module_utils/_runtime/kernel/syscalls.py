@@ -89,6 +89,9 @@ _NR = {
     "close_range": 436,
     "openat2": 437,
     "mount_setattr": 442,
+    "quotactl_fd": 443,
+    "file_getattr": 468,
+    "file_setattr": 469,
 }
 _NR_BY_MACHINE = {
     "bpf": {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351},
@@ -99,6 +102,7 @@ _NR_BY_MACHINE = {
     "keyctl": {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280},
     "pivot_root": {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217},
     "seccomp": {"x86_64": 317, "aarch64": 277, "riscv64": 277, "ppc64le": 358, "s390x": 348},
+    "quotactl": {"x86_64": 179, "aarch64": 60, "riscv64": 60, "ppc64le": 131, "s390x": 131},
 }
 
 _MACHINE = os.uname().machine
@@ -391,3 +395,43 @@ def mount_setattr(fd: int, attributes: int, clear: int = 0, propagation: int = 0
     """mount_setattr(2): the attributes of the mount behind a descriptor (Linux 5.12)."""
     wanted = _MountAttr(attributes, clear, propagation, 0)
     _call("mount_setattr", fd, b"", AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0), ctypes.byref(wanted), ctypes.c_size_t(ctypes.sizeof(wanted)))
+
+
+# Of these calls there are thousands, as of openat2(2): one for each user of a file system, or each file of a tree.
+_quotactl_fd = ctypes.CFUNCTYPE(
+    ctypes.c_long, ctypes.c_long, ctypes.c_int, ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p, use_errno=True
+)(("syscall", libc))
+_file_attr = ctypes.CFUNCTYPE(
+    ctypes.c_long,
+    ctypes.c_long,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_uint,
+    use_errno=True,
+)(("syscall", libc))
+
+
+def quotactl_fd(fd: int, command: int, identity: int, address: int) -> None:
+    """quotactl_fd(2): a request to the quotas of the file system behind a descriptor (Linux 5.14)."""
+    if _quotactl_fd(_NR["quotactl_fd"], fd, command, identity, address) < 0:
+        raise failed("quotactl_fd")
+
+
+def quotactl(device: str, command: int, identity: int, address: int) -> None:
+    """quotactl(2): the same by the path of the block device."""
+    arguments = (ctypes.c_uint(command), os.fsencode(device), ctypes.c_uint(identity))
+    _call("quotactl", *arguments, ctypes.c_void_p(address), filename=device)
+
+
+def file_getattr(directory: int, name: bytes, address: int, size: int, flags: int) -> None:
+    """file_getattr(2): the attributes of an inode, which is not opened for it (Linux 6.17)."""
+    if _file_attr(_NR["file_getattr"], directory, name, address, size, flags) < 0:
+        raise failed("file_getattr", os.fsdecode(name))
+
+
+def file_setattr(directory: int, name: bytes, address: int, size: int, flags: int) -> None:
+    """file_setattr(2): set them (Linux 6.17)."""
+    if _file_attr(_NR["file_setattr"], directory, name, address, size, flags) < 0:
+        raise failed("file_setattr", os.fsdecode(name))
