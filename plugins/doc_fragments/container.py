@@ -101,17 +101,28 @@ hostname:
   description: The host name inside. Made from O(name) when it is left out.
   type: str
 network:
-  description: The network.
-  type: dict
-  suboptions:
-    mode:
-      description:
-        - V(none), a network of its own with nothing but the loopback interface; V(host), the machine's network.
-        - With V(host), the container reaches everything that listens on the machine's loopback interface and every abstract socket of the machine (C(@) in
-          C(/proc/net/unix)), which no file mode protects. Services that trust whoever reaches such a socket trust the container.
-      type: str
-      choices: [none, host]
-      default: none
+  description:
+    - The network, as one word or as a dictionary. A word is the C(mode) of the dictionary, and means the same.
+    - C(mode) is V(none), the default, a network of its own with nothing but the loopback interface; V(host), the machine's network; or V(bridge), a network
+      of its own with an interface on a bridge of the machine. The rest is for V(bridge) alone.
+    - C(bridge) is the name of the bridge, V(bulkhead0) by default. One that is there is used as it is, and never changed or removed. V(bulkhead0), or one
+      for which C(subnet) is given, is made for its first container and goes with its last one.
+    - C(subnet) are the networks of a bridge that is made, as C(network/length), V(10.98.107.0/24) and V(fd5c:9a3e:71b4::/64) for V(bulkhead0). The bridge
+      gets the first address of each, or the address that is written in place of the network, as in V(10.1.2.254/24).
+    - C(address) is one address of the container, or a list of them, IPv4 and IPv6 alike, as C(address/length). Without it, the container gets a free one of
+      each network of the bridge, which it keeps. Addresses that other machines use on a bridge of yours cannot be seen from here.
+    - C(gateway) is where the default route goes, one address for IPv4 and one for IPv6; V(none) for no default route. By default it is the address of the
+      bridge, where it has one.
+    - C(interface) is the name of the interface inside, V(eth0) by default. C(mtu) is the largest packet of the container, by default that of the bridge.
+    - There is no publishing of ports, no translation of addresses and no name server. Containers reach each other and the machine by the bridge, and
+      whatever the machine forwards for them. Who is to reach a container from elsewhere needs a route to its network, and C(/etc/resolv.conf) is empty.
+    - On the bridge a container gets what is for its own hardware address and what is for all. The machine takes no router advertisement from a bridge that
+      was made by the collection, and the container none from the bridge.
+    - The interface is made anew at each start, with the same addresses. V(bridge) is refused together with the capability V(NET_ADMIN), with which a
+      container that shares the machine's user namespace could change the machine's interfaces by the other end of its own.
+    - With V(host), the container reaches everything that listens on the machine's loopback interface and every abstract socket of the machine (C(@) in
+      C(/proc/net/unix)), which no file mode protects. Services that trust whoever reaches such a socket trust the container.
+  type: raw
 volumes:
   description:
     - Files and directories of the machine that are shown inside, as C(source:destination) or C(source:destination:options).

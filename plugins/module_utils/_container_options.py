@@ -27,7 +27,7 @@ CONTAINER: dict[str, t.Any] = {
     "groups": _TEXTS,
     "umask": {"type": "raw", "default": "022"},
     "hostname": {"type": "str"},
-    "network": {"type": "dict", "options": {"mode": {"type": "str", "choices": ["none", "host"], "default": "none"}}},
+    "network": {"type": "raw"},
     "volumes": _TEXTS,
     "tmpfs": {"type": "dict"},
     "mounts": {

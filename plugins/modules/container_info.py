@@ -43,11 +43,11 @@ options:
         choices: [running, paused, stopped, restarting, absent]
   subset:
     description:
-      - What to tell beside the state - V(config), V(processes), V(stats), V(unit), or V(all).
+      - What to tell beside the state - V(config), V(network), V(processes), V(stats), V(unit), or V(all).
       - An empty list asks for the state alone, which is the fastest.
     type: list
     elements: str
-    choices: [all, config, processes, stats, unit]
+    choices: [all, config, network, processes, stats, unit]
     default: [all]
 seealso:
   - module: bulkhead.linux.container_run
@@ -182,6 +182,14 @@ containers:
           unit or of a slice, C(limited_by) has the group for each of these limits.
       type: dict
       returned: when it exists
+    network:
+      description:
+        - What it has on a bridge - C(bridge), C(interface), C(addresses) and C(gateways).
+        - Of one that runs, with V(network) in O(subset), also C(hardware_address), C(mtu), C(host_interface), the other end on the machine, and C(counters), of
+          packets, bytes, errors and drops, received and sent as the container sees it. C(addresses) are those that the kernel has then.
+      type: dict
+      returned: when it exists and has an interface on a bridge
+      sample: {bridge: bulkhead0, interface: eth0, addresses: [10.98.107.7/24], gateways: [10.98.107.1]}
     health:
       description: >-
         What its healthcheck says. C(status) is V(starting), V(healthy) or V(unhealthy), C(failures) how many checks failed one after the other, C(output) the

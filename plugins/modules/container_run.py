@@ -97,6 +97,17 @@ EXAMPLES = r"""
         command: [sleep, infinity]
         resources: {cpu: {weight: 50}}
 
+- name: Two containers on a bridge, which is made for them and goes with the last of them
+  bulkhead.linux.container_run:
+    containers:
+      - name: database
+        command: [python3, -m, http.server, "5432"]
+        init: true
+        network: {mode: bridge, address: [10.98.107.10/24, "fd5c:9a3e:71b4::10/64"]}
+      - name: shop
+        command: [sleep, infinity]
+        network: {mode: bridge}
+
 - name: A service that the play goes on with when it is healthy
   bulkhead.linux.container_run:
     name: web
@@ -191,6 +202,11 @@ containers:
       description: Whether a run or a supervisor was killed and left it behind; the next run of its task puts it right.
       type: bool
       returned: when it is
+    network:
+      description: What it has on a bridge - C(bridge), C(interface), C(addresses) and C(gateways).
+      type: dict
+      returned: when it exists and has an interface on a bridge
+      sample: {bridge: bulkhead0, interface: eth0, addresses: [10.98.107.7/24], gateways: [10.98.107.1]}
     bundle:
       description: The directory of its files.
       type: str

@@ -25,7 +25,7 @@ if "ansible_collections" not in sys.modules:
     _names.loader.exec_module(importlib.util.module_from_spec(_names))
 
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import pack
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands, lifecycle, paths
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands, lifecycle, paths, wiring
 
 # A name of this run's own, so that two checkouts can be tested side by side.
 PARENT = "bulkhead-attack-%d" % os.getpid()
@@ -76,6 +76,18 @@ def runtimes(prefix):
         with contextlib.suppress(OSError):
             if pid.isdigit() and prefix.encode() in Path("/proc/%s/cmdline" % pid).read_bytes() and b"helper" in Path("/proc/%s/cmdline" % pid).read_bytes():
                 found.append(int(pid))
+    return found
+
+
+def interfaces(prefix):
+    """The machine's interfaces that are this node's by their mark, and those of our kind that lack any."""
+    found = set()
+    for path in Path("/sys/class/net").iterdir():
+        with contextlib.suppress(OSError):
+            alias = (path / "ifalias").read_text(encoding="utf-8").strip()
+            unfinished = not alias and (path.name.startswith("bh") or (path / "netdev_group").read_text(encoding="utf-8").strip() == str(wiring.GROUP))
+            if prefix in alias or unfinished:
+                found.add(path.name)
     return found
 
 
@@ -164,6 +176,7 @@ def node(tmp_path, warm):
     assert is_gone(lambda: not runtimes(node.prefix)), "processes are left: %s" % runtimes(node.prefix)
     assert is_gone(lambda: namespaces() <= before[1]), "namespaces are left"
     assert not groups(), "control groups are left"
+    assert is_gone(lambda: not interfaces(node.prefix)), "interfaces are left: %s" % interfaces(node.prefix)
     gc.collect()
     assert descriptors() <= before[2], "descriptors are left"
     left = [

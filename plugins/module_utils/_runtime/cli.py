@@ -29,10 +29,10 @@ Exit status: 0 all is as desired, 1 there is drift (status, drift), 2 something 
 
 def main(arguments: list[str]) -> int:
     """Run one verb; what a verb needs is imported only for it."""
-    if len(arguments) == 2 and arguments[0] == "helper":
+    if len(arguments) > 1 and arguments[0] == "helper":
         from .container import helper
 
-        return helper.main(int(arguments[1]))
+        return helper.main(int(arguments[1]), "bridges" in arguments[2:])
     if len(arguments) == 2 and arguments[0] == "run-unit":
         from .container import enter
 

@@ -22,7 +22,7 @@ from ..errors import InvalidInput, check_text
 from ..hidden import HIDDEN
 from ..kernel.files import read_text
 from ..records import without_none
-from . import classes, health, reaper, words
+from . import classes, health, network, reaper, words
 from .mounts import ATTRIBUTES, CLEARING, PER_CPU_THERMAL
 from .process import CAPABILITIES, LARGEST_ID, RLIMITS
 from .seccomp import filters
@@ -384,13 +384,6 @@ def _hostname(value: object, name: str) -> str:
     return hostname
 
 
-def _network(value: object) -> str:
-    mode = words.mapping(value, "network").get("mode") or "none"
-    if mode not in ("none", "host"):
-        raise InvalidInput("network.mode: %r is neither none nor host" % (mode,))
-    return str(mode)
-
-
 def _log(value: object, name: str, directory: str) -> dict[str, Any]:
     log = words.mapping(value, "log")
     path = log.get("path")
@@ -402,7 +395,6 @@ def _log(value: object, name: str, directory: str) -> dict[str, Any]:
 
 
 def _parse(name: str, options: dict[str, Any], log_directory: str, look: bool) -> dict[str, Any]:
-    network = _network(options.get("network"))
     devices, rules = parse_devices(options.get("devices"), look)
     resources = without_none(words.mapping(options.get("resources"), "resources"))
     rdt, shares = classes.parse(None if options.get("rdt") is None else words.mapping(options["rdt"], "rdt"), name)
@@ -410,6 +402,7 @@ def _parse(name: str, options: dict[str, Any], log_directory: str, look: bool) -
         resources["rdt"] = shares
     resources["devices"] = DEVICE_RULES + rules + words.items(resources.get("devices"), "resources.devices")
     capabilities = parse_capabilities(options.get("capabilities"))
+    connection = network.parse(options.get("network"), capabilities)
     score = options.get("oom_score_adj")
     return {
         "name": name,
@@ -425,12 +418,12 @@ def _parse(name: str, options: dict[str, Any], log_directory: str, look: bool) -
         "groups": sorted({words.account(group, "groups") for group in words.items(options.get("groups"), "groups")}),
         "umask": octal(_or(options.get("umask"), "022"), "umask", words.is_usual_mask),
         "hostname": _hostname(options.get("hostname"), name),
-        "network": {"mode": network},
+        "network": connection,
         "mounts": parse_mounts(options),
         "masked_paths": _paths(options.get("masked_paths"), MASKED, "masked_paths"),
         "readonly_paths": _paths(options.get("readonly_paths"), READ_ONLY, "readonly_paths"),
         "devices": devices,
-        "sysctls": _parameters(options.get("sysctls"), network == "none"),
+        "sysctls": _parameters(options.get("sysctls"), network.private(connection)),
         "capabilities": capabilities,
         "seccomp": filters.parse(options.get("seccomp"), capabilities, options.get("state") not in ("absent", "stopped")),
         "no_new_privileges": words.boolean(options.get("no_new_privileges"), "no_new_privileges", True),

@@ -40,8 +40,11 @@ def seal_imports() -> None:
     sys.path_importer_cache.clear()
 
 
-def main(parent: int) -> int:
-    """Serve the module with this process id until it closes the socket."""
+def main(parent: int, bridges: bool = False) -> int:
+    """Serve the module with this process id until it closes the socket.
+
+    bridges: whether to start containers with a place on a bridge; what only they need takes time to import.
+    """
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
     if os.getppid() != parent:
@@ -51,6 +54,8 @@ def main(parent: int) -> int:
     os.chdir("/")
     process.default_signals()
     syscalls.set_name("bulkhead-helper")
+    if bridges:
+        from . import wiring  # noqa: F401
     seal_imports()
     # What is there now stays: the collector must not touch it, so that the copies of this process share its memory.
     gc.disable()

@@ -16,7 +16,7 @@ from ..cgroup.host import Host
 from ..errors import InvalidInput
 from ..kernel import processes
 from ..kernel.files import read_text
-from . import groups, lifecycle, options, state, unitfiles, units, words
+from . import groups, interfaces, lifecycle, options, state, unitfiles, units, words
 from .paths import Paths
 from .seccomp import profile
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # What is told of a container beside its state; each is looked up only when it is asked for.
-PARTS = ("config", "processes", "stats", "unit")
+PARTS = ("config", "network", "processes", "stats", "unit")
 # More of a log than this is read better from the log itself.
 _MOST_OF_A_LOG = 64 << 20
 
@@ -89,6 +89,8 @@ def describe(name: str, paths: Paths, host: Host, question: Question) -> dict[st
     if "unit" in question.parts and units.ours(seen.record):
         found["unit"] = units.describe(name)
         found["restarts"] = found["unit"]["restarts"]
+    if "network" in question.parts and "network" in found:
+        found["network"].update(interfaces.describe(seen.name, seen.record, paths))
     if seen.has_group:
         _describe_group(found, host, question)
     if question.log_bytes and found.get("log"):

@@ -75,7 +75,8 @@ def describe(progress: Progress, error: BaseException) -> bytes:
         number = error.errno if isinstance(error, OSError) and error.errno else 0
         where = (str(error.filename) if isinstance(error, OSError) and error.filename else "") or progress.target
         problem = "%s failed%s" % (progress.step, " for " + where if where and where not in progress.step else "")
-        facts = {"problem": problem, "target": where, "value": None, "errno": number, "kernel": "" if number else repr(error), "hint": _hint(progress, number)}
+        kernel = getattr(error, "words", "") if number else repr(error)
+        facts = {"problem": problem, "target": where, "value": None, "errno": number, "kernel": kernel, "hint": _hint(progress, number)}
     return marshal.dumps(facts, 2)
 
 
@@ -181,14 +182,19 @@ def _prepare(spec: dict[str, Any], output: int, errors: int, privileges: process
         group = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         os.write(group, b"0")
         os.close(group)
+    wires = _join_bridge(spec, progress)
     progress.doing("making the namespaces", "")
     # The groups that it is in now are the roots of what it will see of the hierarchies.
-    syscalls.unshare(_NAMESPACES | (syscalls.CLONE_NEWNET if config["network"]["mode"] == "none" else 0))
+    shared = config["network"]["mode"] == "host"
+    syscalls.unshare(_NAMESPACES | (0 if shared else syscalls.CLONE_NEWNET))
     progress.doing("setting oom_score_adj", "/proc/self/oom_score_adj")
     process.set_oom_score(config["oom_score_adj"])
-    if config["network"]["mode"] == "none":
+    if not shared:
         progress.doing("bringing up the loopback interface", "lo")
         network.set_up("lo")
+    if wires:
+        progress.doing("making the interface on the bridge %s" % config["network"]["bridge"], config["network"]["interface"])
+        wires.plug()
     progress.doing("setting the host name", config["hostname"])
     syscalls.sethostname(config["hostname"])
     root = rootfs.build(spec, progress)
@@ -208,6 +214,19 @@ def _prepare(spec: dict[str, Any], output: int, errors: int, privileges: process
     leave_keys(progress)
     become_user(config, user, privileges, errors, progress)
     return environment(config, user)
+
+
+def _join_bridge(spec: dict[str, Any], progress: Progress) -> Any:
+    """Begin what gives the container a place on a bridge; None where it has none."""
+    if not spec.get("wires"):
+        return None
+    from . import wiring  # imported already, by whoever starts a container with a bridge
+
+    connection = spec["config"]["network"]
+    progress.doing("joining the bridge %s" % connection["bridge"], connection["bridge"])
+    wires = wiring.Wires(connection, spec["wires"])
+    wires.join()
+    return wires
 
 
 def leave_keys(progress: Progress) -> None:

@@ -21,7 +21,9 @@ from ..errors import BulkheadError, InvalidInput
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
 from . import (
+    addresses,
     base,
+    bridges,
     classes,
     config,
     envfile,
@@ -200,6 +202,7 @@ class Lifecycle:
         self.call = steps.Call(self.paths, self.host)
         self.classes = classes.Classes()
         self.territory = territory.Territory(self.paths)
+        self.addresses = addresses.Addresses(self.paths)
         self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
         self._fingerprint = ""
         self.persist: bool | None = True
@@ -343,6 +346,10 @@ class Lifecycle:
                 raise InvalidInput("the container %s is named twice in one call" % name)
         work = _Work()
         self.call.stops = []
+        self.addresses.begin(
+            {container.name for container in containers if container.wanted == "absent"},
+            {container.name: addresses.of(container.config) for container in containers},
+        )
         for container in containers:
             container.seen = look(container.name, self.paths, self.host)
             self._find_damaged(container)
@@ -531,6 +538,7 @@ class Lifecycle:
                 work.last.append(steps.Discard(path))
         if seen.record is not None or seen.has_files:
             record = seen.record or {}
+            self._leave_bridge(container.name, record, {}, work)
             # What is damaged, or was put to rest as such, does not tell its log.
             log = str(record["config"]["log"]["path"] or "") if "config" in record else config.default_log(self.paths.log, container.name)
             work.last.append(steps.Forget(self.call, container.name, str(record.get("cgroup") or ""), log, seen.phase))
@@ -576,6 +584,7 @@ class Lifecycle:
             raise InvalidInput("container %s: command is required: what is left of it cannot be started again" % container.name)
         if not self.replaying:
             mountpoints.check(settings, self.paths)
+        self._resolve_addresses(container, settings)
         differs = container.renews
         anew = seen.phase in ("absent", "creating", "broken") or bool(differs)
         own = self.paths.own(container.name)
@@ -600,6 +609,7 @@ class Lifecycle:
         if changed is not None:
             work.reserve.append(steps.KeepLive(self.paths.state(container.name), changed, None))
         work.reserve.append(steps.KeepResources(self.paths.state(container.name), seen.resources, to_json(container.resources)))
+        self._join_bridge(container, settings, work)
         if settings["rootfs"] == "host":
             aside = self.paths.aside(container.name)
             if os.path.isdir(aside):
@@ -622,6 +632,7 @@ class Lifecycle:
             "waits_for_mounts": self.replaying,
             "classes": classes.files(settings["rdt"], container.name),
             "record": record,
+            "wires": addresses.marks(container.name, self.paths) if addresses.of(settings) else {},
             "wait": container.wait,
             **groups.places(group),
         }
@@ -640,6 +651,35 @@ class Lifecycle:
         if container.wanted == "paused":
             freezer = self.host.hierarchy_of("freezer")
             work.trial_end.append(Freeze(freezer, "%s/%s" % (group.name, PAYLOAD), True, False))
+
+    def _resolve_addresses(self, container: Container, settings: dict[str, Any]) -> None:
+        """Find the addresses of a container on a bridge, before anything is stopped for it."""
+        value = addresses.of(settings)
+        if not value:
+            return
+        held = addresses.held_by(container.name, container.seen.record, self.paths)
+        try:
+            settings["network"] = self.addresses.resolve(container.name, value, held)
+        except Missing as missing:
+            if not self.checking:
+                raise
+            self._foresee(missing)
+
+    def _join_bridge(self, container: Container, settings: dict[str, Any], work: _Work) -> None:
+        """The bridge of a container that is started, and the one that it had before."""
+        value = addresses.of(settings)
+        if value.get("resolved"):
+            self.call.bridges = True
+            if self.addresses.is_to_be_made(value):
+                work.reserve.append(bridges.MakeBridge(container.name, value, self.paths))
+        self._leave_bridge(container.name, container.seen.record or {}, value, work)
+
+    def _leave_bridge(self, name: str, record: dict[str, Any], value: dict[str, Any], work: _Work) -> None:
+        """What there is to do about the bridge that a container had. value: the network that it is to have."""
+        held = addresses.of(record.get("config"))
+        leaves = held.get("bridge") != value.get("bridge") if held else bool(record.get("damaged"))
+        if leaves:
+            work.last.append(bridges.LeaveBridge(name, held.get("bridge", ""), value, self.paths))
 
     def _look_up(self, settings: dict[str, Any]) -> None:
         """Refuse a container whose user, directory or command are certainly not there, before anything is stopped for it."""
@@ -798,11 +838,11 @@ class Lifecycle:
     def apply(self, plan: Plan, containers: list[Container], mine: ContainerPlan) -> None:
         """Do the plan, with every container of it locked; a plan that another run made stale meanwhile is made again."""
         self.paths.make()
-        with locks.Locks(self.paths, [container.name for container in containers]):
+        with locks.Locks(self.paths, [container.name for container in containers]), self.addresses.locked():
             before = [(container.seen.record or {}).get("created") for container in containers], [container.seen.phase for container in containers]
             for container in containers:
                 container.seen = look(container.name, self.paths, self.host)
-            stale = not self.classes.lock()
+            stale = not self.classes.lock() or self.addresses.is_stale()
             now = [(container.seen.record or {}).get("created") for container in containers], [container.seen.phase for container in containers]
             if stale or before != now:
                 again = self.plan(containers)
@@ -979,6 +1019,8 @@ def describe(seen: Seen) -> dict[str, Any]:
         found["error"] = {**record["error"], "errno": errno.errorcode.get(number, str(number)) if number else ""}
     if record.get("config"):
         found["log"] = record["config"]["log"]["path"]
+        if addresses.of(record["config"]):
+            found["network"] = addresses.told(record["config"])
     if seen.phase in ("broken", "unsupervised"):
         found["broken"] = True
     return found

@@ -16,6 +16,7 @@ from __future__ import annotations
 from ..kernel.files import real_path
 from ..units import parse_size
 from . import config as parsed
+from . import network
 from .mounts import DEFAULT, RDONLY, attributes_of
 from .seccomp import profile as seccomp
 from .words import account, signal_name
@@ -218,7 +219,7 @@ TABLE = (
     Option("groups", _groups, missing=[]),
     Option("umask", told=lambda mask: "%04o" % mask, missing=0o022),
     Option("hostname"),
-    Option("network"),
+    Option("network", network.asked, network.told),
     Option("mounts", _mounts, _told_mounts, missing=[], real=_real_mounts),
     Option("masked_paths", _without(parsed.MASKED), _without(parsed.MASKED), missing=[]),
     Option("readonly_paths", _without(parsed.READ_ONLY), _without(parsed.READ_ONLY), missing=[]),

@@ -29,7 +29,9 @@ _BUFFER = 8 << 20
 class Helper:
     """One helper, from its start to its end; it dies with this process."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, bridges: bool = False) -> None:
+        """bridges: whether it is to start containers with a place on a bridge."""
+        self._bridges = bridges
         interpreter = pack.interpreter()
         # Its first word comes when it has imported all that it will ever need.
         with pack.in_use(paths.core):
@@ -51,6 +53,7 @@ class Helper:
         high = fcntl.fcntl(program, fcntl.F_DUPFD_CLOEXEC, CONTROL + 1)
         os.close(program)
         arguments = [interpreter, "-I", "-S", "-c", seal.CODE, paths.core, "helper", str(os.getpid())]
+        arguments += ["bridges"] if self._bridges else []
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
         actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), CONTROL))

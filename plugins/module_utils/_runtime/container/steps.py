@@ -22,7 +22,7 @@ from ..cgroup.steps import wait_until
 from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..plan import Step, apply
-from . import base, groups, live, log, payload, state, territory, units, words
+from . import addresses, base, groups, live, log, payload, state, territory, units, words
 from .paths import Paths
 from .remote import Helper
 from .wire import to_json
@@ -42,6 +42,7 @@ class Call:
         self.paths = paths
         self.host = host
         self._helper: Helper | None = None
+        self.bridges = False  # whether a container is to be started with a place on a bridge
         self.ended: dict[str, dict[str, Any]] = {}
         self.stops: list[Any] = []  # Stop and units.StopUnit, of the plan that was made last
         self.signalled: set[str] = set()
@@ -49,7 +50,7 @@ class Call:
 
     def helper(self) -> Helper:
         if self._helper is None:
-            self._helper = Helper(self.paths)
+            self._helper = Helper(self.paths, self.bridges)
         return self._helper
 
     def abandon(self) -> None:
@@ -210,7 +211,7 @@ class Stop(Step):
         # The group was made again where it was removed; what confines it is made sure of, from what was asked for.
         resources = json.loads(state.resources(self.directory) or "{}")
         apply(plan_groups(self.call.host, [groups.desired(record["config"], resources, self.call.host)]))
-        helper = Helper(self.call.paths)
+        helper = Helper(self.call.paths, bool(record["spec"].get("wires")))
         try:
             restore = Start(self.call, {**record["spec"], "record": {**record, "status": "creating"}}, helper)
             restore.do()
@@ -300,6 +301,7 @@ class Reserve(Step):
             file.write(self.record["cgroup"])
         state.write(self.directory, self.record)
         clear_stopping(self.directory)
+        remove_any("%s/%s" % (self.directory, addresses.LEFT))
 
     def undo(self) -> None:
         if self.old is None:

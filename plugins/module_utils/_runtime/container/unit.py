@@ -28,7 +28,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
 from ..kernel.files import Tree
 from ..plan import apply
-from . import base, classes, groups, helper, launch, live, monitor, mountpoints, process, state, territory
+from . import addresses, base, classes, groups, helper, launch, live, monitor, mountpoints, process, state, territory
 from .journal import Journal
 from .log import Log
 from .paths import Paths
@@ -215,6 +215,9 @@ def main(path: str) -> int:
         return launch.FAILED
     import _socket  # noqa: F401  (before nothing can be loaded any more)
 
+    if spec["wires"]:
+        from . import wiring  # noqa: F401
+
     helper.seal_imports()
     gc.disable()
     gc.freeze()
@@ -297,10 +300,11 @@ def _record(config: dict[str, Any], paths: Paths) -> dict[str, Any]:
     )
     record.setdefault("job", False)
     state.write(directory, record)
-    try:
-        os.unlink(directory + "/" + state.STOPPING)
-    except FileNotFoundError:
-        pass
+    for name in (state.STOPPING, addresses.LEFT):
+        try:
+            os.unlink(directory + "/" + name)
+        except FileNotFoundError:
+            pass
     return record
 
 
@@ -336,6 +340,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
         "mount_points": sorted(set(mountpoints.kept(config["name"], paths).values())),
         "group_dies": group_dies(resources),
         "classes": classes.files(config.get("rdt"), config["name"]),
+        "wires": addresses.marks(config["name"], paths) if addresses.of(config) else {},
         "thaw": ("%s/%s/%s" % (freezer.tree.full(group.name), PAYLOAD, frozen[0]), frozen[1]),
         **groups.places(group),
     }

@@ -123,7 +123,7 @@ def unit_text(config: dict[str, Any], resources: dict[str, Any], spec: str, path
         "Description=Container %s" % config["name"],
         _mount_line(config, paths),
     ]
-    if config["network"]["mode"] == "host":
+    if config["network"]["mode"] != "none":
         lines.append("After=network.target")
     # However often it ends it may be started again, but where a number of times was given.
     lines += ["StartLimitIntervalSec=infinity", "StartLimitBurst=%d" % (policy["max"] + 1)] if once else ["StartLimitIntervalSec=0"]
