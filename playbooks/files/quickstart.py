@@ -8,6 +8,7 @@ burn SECONDS WORKERS   use all the CPU time there is
 hoard BYTES            use memory until there is that much of it, or until the kernel ends it
 fork MOST              make processes until there are that many, or until the kernel refuses
 write BYTES            write that much to the disk, past the page cache
+fill FILE BYTES        make a file of that size, or until the kernel refuses
 look                   see what can be seen, and try what must not work
 """
 
@@ -102,6 +103,22 @@ def write(size):
     return {"seconds": elapsed, "rate": int(size) / elapsed}
 
 
+def fill(path, size):
+    block = b"x" * (1 << 20)
+    have = 0
+    refused = ""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        while have < int(size):
+            have += os.write(file, block)
+        os.fsync(file)
+    except OSError as error:
+        refused = errno.errorcode[error.errno]
+    finally:
+        os.close(file)
+    return {"bytes": have, "refused": refused}
+
+
 def attempt(action):
     """How an attempt ends: "done", or the kernel's refusal."""
     try:
@@ -146,5 +163,5 @@ def look():
 
 
 if __name__ == "__main__":
-    commands = {function.__name__: function for function in (lateness, burn, hoard, fork, write, look)}
+    commands = {function.__name__: function for function in (lateness, burn, hoard, fork, write, fill, look)}
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))
