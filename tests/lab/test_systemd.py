@@ -36,7 +36,16 @@ CONTAINERS = pytest.mark.turns("containers under systemd")
 CARE = pytest.mark.turns("limits and care under systemd")
 
 
-@pytest.mark.parametrize("what", ["groups", pytest.param("containers", marks=CONTAINERS), pytest.param("limits", marks=CARE), pytest.param("care", marks=CARE)])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "groups",
+        pytest.param("containers", marks=CONTAINERS),
+        pytest.param("services", marks=CONTAINERS),
+        pytest.param("limits", marks=CARE),
+        pytest.param("care", marks=CARE),
+    ],
+)
 def test_on_each_kind_of_node(what, nodes):
     with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
         for done in [pool.submit(plays.pytest, node, INSIDE % what) for node in nodes.values()]:

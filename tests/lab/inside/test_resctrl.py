@@ -213,7 +213,7 @@ REFUSED_BY_ALL: list[tuple[dict[str, Any], str]] = [
     ({"mb": "5Gbps"}, "counts in bits"),
     ({"mb": {"9": "max"}}, "has no domain 9"),
     ({"schemata": ["XX:0=1"]}, "cannot divide XX"),
-    ({"schemata": ["MB:0=abc"]}, "is not a number"),
+    ({"schemata": ["MB:0=abc"]}, "'abc' is not a whole number"),
     ({"schemata": ["MB:0=4294967296"]}, "is not within"),
     ({"schemata": ["MB:0=50\nMB:1=x"]}, "holds a newline"),
     ({"schemata": ["MB:0=50", ""]}, "it is empty"),

@@ -154,7 +154,7 @@ def test_somebody_elses_unit_stays() -> None:
 
 
 def test_a_failure_goes_with_the_container() -> None:
-    call({"name": "bh-care", "command": ["sh", "-c", "sleep 0.5; exit 7"]})
+    call({"name": "bh-care", "command": ["sh", "-c", "sleep 0.5; exit 7"], "settle": 0})
     until(lambda: unit("bh-care", "ActiveState") == "failed")
     assert look("bh-care")["exit"]["code"] == 7
     assert "bulkhead-bh-care" in sh("systemctl --failed --plain --no-legend")

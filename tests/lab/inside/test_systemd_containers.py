@@ -41,11 +41,13 @@ def call(*containers: dict[str, Any], persist: bool | None = None, check: bool =
         objects = [subject.parse(container) for container in containers]
         plan = subject.plan(objects)
         writes = plan.writes()
-        if not check and plan.steps:
-            subject.apply(plan)
+        if not check:
+            if plan.steps:
+                subject.apply(plan)
             subject.wait(objects)
-            plan = subject.plan(objects)
-            assert plan.writes() == []
+            if plan.steps:
+                plan = subject.plan(objects)
+                assert plan.writes() == []
         return writes, subject.report(objects, plan)
     finally:
         subject.finish()
@@ -232,6 +234,11 @@ def test_the_built_in_monitor_is_still_to_be_had_and_may_be_left() -> None:
     writes, _reports = call(old, persist=False)
     assert any("supervisor" in str(write["before"]) for write in writes)
     assert look("bh-old")["unit"]["active"] == "active" and Path("/run/systemd/system/bulkhead-bh-old.service").exists()
+    # A slice that it was alone in goes when it leaves it.
+    call({**old, "cgroup_parent": "bhpods"}, persist=False)
+    assert look("bh-old")["cgroup"] == "bhpods.slice/bulkhead-bh-old.service/container"
+    call({**old, "supervisor": "builtin"}, persist=False)
+    assert not list(Path("/sys/fs/cgroup").rglob("bhpods.slice"))
 
 
 def test_removed_they_leave_nothing() -> None:

@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 _LIVE = ("running", "paused", "restarting")
 # What a run or a supervisor that was killed has left behind.
 _ORPHANED = ("creating", "broken", "unsupervised")
+# How often a plan is made of containers that end while they are looked at.
+_LOOKS = 5
 _STATES = ("started", "healthy", "restarted", "stopped", "paused", "absent")
 # What a state comes to once it is reached; so it is kept for the boot.
 LASTING = {"restarted": "started", "healthy": "started"}
@@ -339,7 +341,15 @@ class Lifecycle:
     # What there is to do
 
     def plan(self, containers: list[Container]) -> ContainerPlan:
-        """Observe, compare, and answer with the steps that are missing."""
+        """Observe, compare, and answer with the steps that are missing. What ended while its group was looked at is looked at again."""
+        for _attempt in range(_LOOKS):
+            plan, standing = self._plan_once(containers)
+            if plan.groups is None or not plan.groups.steps or not any(_has_ended(container.seen) for container in standing):
+                break
+        return plan
+
+    def _plan_once(self, containers: list[Container]) -> tuple[ContainerPlan, list[Container]]:
+        """The steps that are missing, and the containers that were seen to run."""
         names = [container.name for container in containers]
         for name in names:
             if names.count(name) > 1:
@@ -361,7 +371,7 @@ class Lifecycle:
                 self._find_group(container)
             self._plan_one(container, work)
         self._check_nesting(containers, work)
-        return self._assemble(containers, work)
+        return self._assemble(containers, work), work.standing
 
     def _find_damaged(self, container: Container) -> None:
         """Where nothing that is kept of a damaged container tells its control group any more, the options do."""
@@ -454,9 +464,9 @@ class Lifecycle:
         elif container.wanted == "stopped":
             self._stop(container, work)
         elif seen.record is not None and container.name in self.made and self.made[container.name] == seen.record.get("created"):
-            # Made by this call; that it may have ended since is not ours to mend. With its unit its group is gone, too.
-            if seen.phase in _LIVE or not units.ours(seen.record):
-                work.standing.append(container)
+            # Made by this call; that it may have ended since is not ours to mend.
+            if seen.phase in ("running", "paused") or not units.ours(seen.record):
+                work.standing.append(container)  # else its group went with the unit, which makes it when it starts again
         elif container.config is None and seen.record is None:
             work.last.append(steps.Foreseen(container.name, container.wanted))
         elif seen.phase in _LIVE and not container.renews and container.state == "restarted":
@@ -596,6 +606,7 @@ class Lifecycle:
             self._end(container, work)
             if units.ours(seen.record) and not units.ours(settings):
                 work.files += units.removal(container.name, self.paths)
+            work.last += units.leaving(seen.record, settings, self.host)
             if not units.ours(settings) and group.name not in work.gone and groups.exists(group.name, self.host):
                 work.gone.append(group.name)
         record = self._record(container)
@@ -1001,6 +1012,12 @@ def output_of(seen: Seen, most: int, of_the_run: bool = False) -> str:
     if path == "journal":
         return units.output(seen.name, str(record.get("invocation") or ""), most)
     return tail(path, min(most, int(record.get("log_written", most))) if of_the_run else most)
+
+
+def _has_ended(seen: Seen) -> bool:
+    """Whether a container that was seen to run does not do so any more. systemd removes the group of a unit that has ended."""
+    record = seen.record or {}
+    return seen.phase in ("running", "paused") and not state.is_alive({"pid": int(record.get("pid") or 0), "start": int(record.get("start") or 0)})
 
 
 def describe(seen: Seen) -> dict[str, Any]:

@@ -345,6 +345,35 @@ def stop_empty_slice(config: dict[str, Any], host: Host) -> None:
         systemd.stop([unit])
 
 
+class LeaveSlice(Step):
+    """Have systemd remove the slice that a container has left, when it was the last in it."""
+
+    bookkeeping = True
+    before = "slice"
+    after = None
+
+    def __init__(self, config: dict[str, Any], host: Host) -> None:
+        self.config = config
+        self.host = host
+        self.target = groups.slice_of(config)
+
+    def do(self) -> None:
+        stop_empty_slice(self.config, self.host)
+
+    def undo(self) -> None:
+        """A unit that is started in it brings it back."""
+
+
+def leaving(record: dict[str, Any] | None, config: dict[str, Any], host: Host) -> list[Step]:
+    """Return what there is to do about the slice of a container that goes to another supervisor or into another slice."""
+    if record is None or not ours(record):
+        return []
+    before: dict[str, Any] = record.get("config") or record
+    if ours(config) and groups.slice_of(config) == groups.slice_of(before):
+        return []
+    return [LeaveSlice(before, host)]
+
+
 def phase(container: str, record: dict[str, Any]) -> str:
     """Where a container is that does not run now: stopped, restarting, or broken; waits while its unit is between two states."""
     deadline = time.monotonic() + PATIENCE
