@@ -206,7 +206,9 @@ class Addresses:
         if not self.given:
             yield
             return
-        with flock.held(self.paths.run, True, _PATIENCE):
+        # Not the directory of the records: whoever makes an interface locks that one, for a moment.
+        why = "other runs have been giving addresses to containers for %d seconds"
+        with flock.held(os.path.dirname(self.paths.own("")), True, _PATIENCE, why):
             yield
 
     def is_stale(self) -> bool:

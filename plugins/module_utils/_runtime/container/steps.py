@@ -597,12 +597,13 @@ class Foreseen(Step):
 
 
 def _remove_state(directory: str) -> None:
-    """Remove a record's directory, the record itself last."""
+    """Remove a record's directory: the record after what is beside it, and last that it left its bridge."""
     try:
         names = os.listdir(directory)
     except FileNotFoundError:
         return
-    for name in sorted(names, key=lambda name: name == state.FILE):
+    last = (state.FILE, addresses.LEFT)
+    for name in sorted(names, key=lambda name: last.index(name) if name in last else -1):
         remove_any(directory + "/" + name)
     os.rmdir(directory)
 
