@@ -51,3 +51,8 @@ def path_of(number: str) -> str:
         if key == "DEVNAME":
             return "/dev/" + value
     return ""
+
+
+def file_of_loop(number: str) -> str:
+    """The file behind the loop device with this MAJOR:MINOR; empty for every other device."""
+    return (read_text("%s/%s/loop/backing_file" % (DEVICES, number)) or "").strip()

@@ -44,6 +44,8 @@ class FileSystem:
         self.path = path
         self.mount = mount
         self.device = block.path_of(mount.device) or mount.source
+        # A loop device goes when it is unmounted: what is said about mounting it names the file.
+        self.image = block.file_of_loop(mount.device)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.place = quotactl.Place(fd, self.device)
         self.type = mount.fstype
@@ -153,10 +155,18 @@ class FileSystem:
         return "", ""
 
 
-def _remount(fs: FileSystem, first: str, option: str) -> str:
-    """Commands for what can be done on an unmounted file system only."""
-    lines = "umount %s && %smount -o %s %s %s" % (fs.path, first, option, fs.device, fs.path)
-    return lines + "; and the option into /etc/fstab"
+def _remount(fs: FileSystem, change: str, option: str) -> str:
+    """Commands for what can be done on an unmounted file system only; change: a program with its
+    options, run on the device in between.
+    """
+    what, option = (fs.image, "loop," + option) if fs.image else (fs.device, option)
+    first = "umount %s" % fs.path + (" && %s %s" % (change, what) if change else "")
+    return "%s && mount -o %s %s %s; and the option into /etc/fstab" % (
+        first,
+        option,
+        what,
+        fs.path,
+    )
 
 
 def _why_xfs(fs: FileSystem, kind: str) -> tuple[str, str]:
@@ -173,41 +183,40 @@ def _why_xfs(fs: FileSystem, kind: str) -> tuple[str, str]:
 
 
 def _why_ext4(fs: FileSystem, kind: str) -> tuple[str, str]:
-    """What e2fsprogs and mount(8) must do; both features can be given to an unmounted file system
-    only (tune2fs(8)).
-    """
-    option = fs.option(kind)
-    if fs.path == "/":
-        how = "boot another system, and: tune2fs -O %%s %s; mount it with %s" % (fs.device, option)
-    else:
-        how = _remount(fs, "tune2fs -O %%s %s && " % fs.device, option).replace("%%", "%")
+    """What the superblock says about it."""
     made = ext4.superblock(fs.device)
     if made is None:
-        return "its feature is missing or it is not mounted with %s" % option, how % (
-            "project,quota" if kind == PROJECT else "quota"
+        problem = "its feature is missing or it is not mounted with %s" % fs.option(kind)
+        return problem, _give_features(
+            fs, kind, ["quota", *(["project"] if kind == PROJECT else [])]
         )
-    missing = [
-        name
-        for name, there in (("quota", made.quota), ("project", made.project or kind != PROJECT))
-        if not there
-    ]
-    if kind == PROJECT and not made.project and made.inode_size <= 128:
-        return (
-            "it was made with inodes of %d bytes, which have no room for a project"
-            % made.inode_size,
-            "make it anew (mkfs.ext4 -I 256 -O quota,project) and bring its files back",
-        )
+    missing = [] if made.quota else ["quota"]
+    if kind == PROJECT and not made.project:
+        missing.append("project")
+        if made.inode_size <= 128:
+            problem = "it was made with inodes of %d bytes, which have no room for a project"
+            hint = "make it anew (mkfs.ext4 -I 256 -O quota,project) and bring its files back"
+            return problem % made.inode_size, hint
     if missing:
-        return "it was made without the feature%s %s" % (
-            "s" if len(missing) > 1 else "",
-            " and ".join(missing),
-        ), how % ",".join(missing)
+        what = "feature" if len(missing) == 1 else "features"
+        problem = "it was made without the %s %s" % (what, " and ".join(missing))
+        return problem, _give_features(fs, kind, missing)
     if "ro" in fs.mount.options:
-        return (
-            "it is mounted read-only, and quotas are read at a writable mount",
-            "mount -o remount,rw %s" % fs.path,
-        )
+        problem = "it is mounted read-only, and quotas are read when it is writable"
+        return problem, "mount -o remount,rw %s" % fs.path
     return "its quotas were switched off", "quotaon %s" % fs.path
+
+
+def _give_features(fs: FileSystem, kind: str, features: list[str]) -> str:
+    """Features can be given to an unmounted file system only (tune2fs(8))."""
+    command = "tune2fs -O %s" % ",".join(features)
+    if fs.path != "/":
+        return _remount(fs, command, fs.option(kind))
+    return "boot another system, and: %s %s; mount it with %s" % (
+        command,
+        fs.device,
+        fs.option(kind),
+    )
 
 
 def _why_btrfs(fs: FileSystem, kind: str) -> tuple[str, str]:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..subject import Subject
 from . import records
 from .observation import Observation
@@ -35,7 +37,15 @@ class Quotas(Subject):
     def parse(self, options: dict[str, Any]) -> Quota:
         if self.replaying:  # then it stands under the name of its record
             options = {**options, "path": records.path_of(str(options["path"]), options)}
-        return parse(options)
+        quota = parse(options)
+        # An earlier task of the same play may make the directory, which check mode only foresees.
+        quota.made_later = (
+            self.checking
+            and quota.present
+            and bool(quota.directory)
+            and not os.path.lexists(quota.directory)
+        )
+        return quota
 
     def plan(self, objects: list[Quota]) -> QuotaPlan:
         seen = Observation()

@@ -11,8 +11,10 @@ else is mounted the walk ends.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import resource
 
 from ..errors import BulkheadError
 from ..kernel import fileattr, mounts, syscalls
@@ -134,66 +136,97 @@ def _walk(
 
     where: is told the path of that directory, below the tree's root.
     """
-    top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     real = os.path.realpath(directory)
     elsewhere = _below(real, (mount.path for mount in mounts.mounts())) | _below(real, but)
-    reaches_all = fileattr.reaches_all()
-    # Descriptors of the directories from the root to here; each has the names in it that are
-    # directories to go to.
-    found.inodes += 1
-    try:
-        visit(top, b".", True)
-    except BaseException:
-        os.close(top)
-        raise
-    stack: list[tuple[int, bytes, Iterator[bytes]]] = []
+    with _many_files(), contextlib.closing(_Walker(visit, found, elsewhere, where)) as walker:
+        walker.go(directory)
 
-    def enter(fd: int, path: bytes) -> None:
-        if where is not None:
-            where[0] = path
-        inner: list[bytes] = []
-        stack.append((fd, path, iter(inner)))
+
+@contextlib.contextmanager
+def _many_files() -> Iterator[None]:
+    """As many open files as this process may have, for a tree with as many levels."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class _Walker:
+    """One walk; it holds a descriptor of each directory from the root to where it is."""
+
+    def __init__(
+        self,
+        visit: Callable[[int, bytes, bool], None],
+        found: Walk,
+        elsewhere: set[bytes],
+        where: list[bytes] | None,
+    ) -> None:
+        self.visit = visit
+        self.found = found
+        self.elsewhere = elsewhere
+        self.where = where
+        self.reaches_all = fileattr.reaches_all()
+        # (descriptor, path, the names in it that are directories to go to)
+        self.stack: list[tuple[int, bytes, Iterator[bytes]]] = []
+
+    def close(self) -> None:
+        for fd, _path, _inner in self.stack:
+            os.close(fd)
+        self.stack.clear()
+
+    def go(self, directory: str) -> None:
+        """The directory itself, and all that is in it."""
+        top = self._open(directory, None)
+        self.stack.append((top, b"", iter(())))
+        self.found.inodes += 1
+        self.visit(top, b".", True)
+        self.stack[-1] = (top, b"", iter(self._visit_all(top, b"")))
+        while self.stack:
+            fd, path, inner = self.stack[-1]
+            name = next(inner, None)
+            if name is None:
+                os.close(self.stack.pop()[0])
+                continue
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # it was replaced
+                below, deeper = self._open(name, fd), os.path.join(path, name)
+                self.stack.append((below, deeper, iter(())))
+                self.stack[-1] = (below, deeper, iter(self._visit_all(below, deeper)))
+
+    def _open(self, name: str | bytes, above: int | None) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(name, flags, dir_fd=above)
+
+    def _visit_all(self, fd: int, path: bytes) -> list[bytes]:
+        """What is in one directory; returns the names of the directories there."""
+        if self.where is not None:
+            self.where[0] = path
+        inner = []
         with os.scandir(fd) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
-                full = os.path.join(path, name)
-                if full in elsewhere:
+                if os.path.join(path, name) in self.elsewhere:
                     continue
                 is_directory = entry.is_dir(follow_symlinks=False)
-                found.inodes += 1
-                if not (is_directory or reaches_all or entry.is_file(follow_symlinks=False)):
-                    found.out_of_reach += 1
-                    continue
-                try:
-                    visit(fd, name, is_directory)
-                except OSError as error:
-                    if error.errno in _GONE:
-                        continue
-                    if is_directory or error.errno not in _NOT_TAGGED:
-                        raise
-                    found.out_of_reach += 1
+                self.found.inodes += 1
+                if is_directory or self.reaches_all or entry.is_file(follow_symlinks=False):
+                    self._visit_one(fd, name, is_directory)
+                else:
+                    self.found.out_of_reach += 1
                 if is_directory:
                     inner.append(name)
+        return inner
 
-    try:
-        enter(top, b"")
-        while stack:
-            fd, path, inner = stack[-1]
-            name = next(inner, None)
-            if name is None:
-                os.close(stack.pop()[0])
-                continue
-            try:
-                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-                below = os.open(name, flags, dir_fd=fd)
-            except OSError as error:
-                if error.errno in (*_GONE, errno.ELOOP):
-                    continue
+    def _visit_one(self, fd: int, name: bytes, is_directory: bool) -> None:
+        try:
+            self.visit(fd, name, is_directory)
+        except OSError as error:
+            if error.errno in _GONE:
+                return
+            if is_directory or error.errno not in _NOT_TAGGED:
                 raise
-            enter(below, os.path.join(path, name))
-    finally:
-        for fd, _path, _inner in stack:
-            os.close(fd)
+            self.found.out_of_reach += 1
 
 
 def _below(directory: str, paths: Iterable[str]) -> set[bytes]:

@@ -7,8 +7,9 @@ Says how often the module was seen to run, and quotes each line that is a write.
 trace does not show a whole run of the module, so that it cannot pass on nothing. The trace is read once: it is removed.
 
 A write is: opening a file beneath a watched directory for writing, or creating, removing, renaming or changing one there;
-mounting or unmounting anything; loading or attaching a BPF program; asking systemd for anything but what
-it knows; asking netlink for anything but what there is. An attempt that the kernel refuses counts as well.
+mounting or unmounting anything; loading or attaching a BPF program; changing quotas or the project of
+a file; asking systemd for anything but what it knows; asking netlink for anything but what there is.
+An attempt that the kernel refuses counts as well.
 Opening a lock file does not.
 """
 
@@ -28,6 +29,8 @@ WATCHED = (
     "/usr/local/libexec/bulkhead.pyz",
     "/etc/systemd/system",
     "/run/systemd/system",
+    "/etc/projid",
+    "/etc/projects",
 )
 LOCK = re.compile(r"/(run|var/lib)/bulkhead/(.+/)?([^/]+\.)?lock")
 
@@ -38,7 +41,9 @@ NAMES = {
 }  # fmt: skip
 DESCRIPTORS = {"write", "pwrite64", "writev", "pwritev", "pwritev2", "ftruncate", "fchmod", "fchown"}
 SENDS = {"sendto", "sendmsg"}
-MOUNTS = {"mount", "umount2", "move_mount", "mount_setattr", "pivot_root"}
+QUOTA_CHANGE = re.compile(r"QCMD\(Q_X?(SET|QUOTAO)|\b(BTRFS_IOC_(QGROUP|QUOTA)_|FS_IOC_FSSETXATTR)")
+FILE_SETATTR = {"file_setattr", "syscall_0x1d5"}  # the number is what an older strace knows of it
+MOUNTS = {"fsmount", "mount", "umount2", "move_mount", "mount_setattr", "pivot_root"}
 
 SYSTEMD = re.compile(r'execve\("[^"]*/(?:systemctl|systemd-run|busctl)", \["[^"]*", "([^"]*)"')
 QUESTIONS = {"show", "is-active", "is-enabled", "cat", "list-units", "status", "get-property"}
@@ -81,8 +86,10 @@ def is_write(line: str) -> bool:
         return False
     call, arguments = match.groups()
     unquoted = re.sub(STRING, "", arguments)
-    if call in MOUNTS:
+    if call in MOUNTS | FILE_SETATTR:
         return True
+    if call in ("quotactl", "quotactl_fd", "ioctl"):
+        return QUOTA_CHANGE.search(arguments) is not None
     if call == "execve":
         asked = SYSTEMD.search(line)
         return asked is not None and asked.group(1) not in QUESTIONS
