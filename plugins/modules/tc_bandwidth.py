@@ -61,13 +61,15 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Limit what an interface sends and receives bulkhead.linux.tc_bandwidth:
+- name: Limit what an interface sends and receives
+  bulkhead.linux.tc_bandwidth:
     interface: lo
     egress: {rate: 800mbit}
     ingress: {rate: 900mbit}
     persist: false
 
-- name: Divide what it sends, with a class for all the rest bulkhead.linux.tc_bandwidth:
+- name: Divide what it sends, with a class for all the rest
+  bulkhead.linux.tc_bandwidth:
     interface: lo
     egress: {rate: 1gbit}
     classes:
@@ -84,12 +86,14 @@ EXAMPLES = r"""
         ceil: 500mbit
     persist: false
 
-- name: Lift the limit of what is received, and keep the other bulkhead.linux.tc_bandwidth:
+- name: Lift the limit of what is received, and keep the other
+  bulkhead.linux.tc_bandwidth:
     interface: lo
     ingress: {rate: max}
     persist: false
 
-- name: Take all limits away bulkhead.linux.tc_bandwidth:
+- name: Take all limits away
+  bulkhead.linux.tc_bandwidth:
     interface: lo
     state: absent
 """

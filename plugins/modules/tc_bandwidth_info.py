@@ -45,13 +45,15 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See what is limited bulkhead.linux.tc_bandwidth_info:
+- name: See what is limited
+  bulkhead.linux.tc_bandwidth_info:
   register: network
 
 - name: Name the interfaces that are ansible.builtin.debug:
     msg: "{{ network.interfaces | selectattr('limited') | map(attribute='interface') | list }}"
 
-- name: Measure for two seconds what passes bulkhead.linux.tc_bandwidth_info:
+- name: Measure for two seconds what passes
+  bulkhead.linux.tc_bandwidth_info:
     interface: lo
     interval: 2
   register: network

@@ -35,7 +35,7 @@ def test_reboot(fresh_node):
     code, found = plays.bulkhead(it, "replay")
     assert code == 0, found
     left = found["kinds"]["disk_quota"]["left_alone"]
-    assert len(left) == 2 and all(why == "waiting: nothing is mounted at /quota-xfs" for why in left.values()), found
+    assert len(left) == 2 and all(why == "nothing is mounted at /quota-xfs" for why in left.values()), found
     assert "waiting" in it.run("bulkhead status").stdout
     it.run("mount /quota-xfs")
     assert plays.bulkhead(it, "drift")[0] == 0

@@ -40,7 +40,8 @@ _RECEIVE_BYTES = 8 << 20
 # the receive buffer: a queued acknowledgement takes up to 1 KiB there.
 _SEND_BYTES, _SEND_MESSAGES = 128 << 10, 2000
 _FEW_MESSAGES = 100
-_LONGEST_ANSWER = 1 << 20
+# The kernel fills at most 32 KiB of a dump at once (netlink_dump()).
+_LONGEST_ANSWER, _LONGEST_OBJECT = 64 << 10, 256 << 10
 _REPEATS = 20
 
 _header = struct.Struct("=IHHII")
@@ -106,15 +107,25 @@ class Socket:
     def __exit__(self, *_unused: object) -> None:
         self.close()
 
-    def send(self, messages: Iterable[Message]) -> list[Answer]:
+    def send(self, messages: Iterable[Message], warnings: bool = True) -> list[Answer]:
         """Send all messages, as many at once as fit; returns the answer to each.
 
         The kernel goes on after one that it refuses: what follows must bear that.
+        warnings: whether to hear what it says to those that it does; errors are always told.
         """
         answers: list[Answer] = []
         for part in self._parts(list(messages)):
-            answers += self._exchange(part)
+            answers += self._exchange(part) if warnings else self._tersely(part)
         return answers
+
+    def _tersely(self, messages: list[Message]) -> list[Answer]:
+        """Only the last message is acknowledged, and so ends the answers to those before it."""
+        kind, own, body = messages[-1]
+        whole = [*messages[:-1], (kind, own | ACK, body)]
+        answers = self._exchange(whole, REQUEST)
+        if answers[-1].errno == errno.EPROTO:  # nothing is known then
+            return answers
+        return [_DONE_SILENTLY if answer.errno == errno.EPROTO else answer for answer in answers]
 
     def _parts(self, messages: list[Message]) -> Iterator[list[Message]]:
         part: list[Message] = []
@@ -174,7 +185,7 @@ class Socket:
         self._sequence += 1
         length = _header.size + len(body)
         self._socket.send(_header.pack(length, kind, REQUEST, self._sequence, 0) + body)
-        data = self._socket.recv(_LONGEST_ANSWER)
+        data = self._socket.recv(_LONGEST_OBJECT)
         for kind, flags, sequence, at, end in frames(data):
             if sequence != self._sequence:
                 continue
@@ -202,7 +213,7 @@ class Socket:
         found: list[bytes] = []
         whole = True
         while True:
-            data = self._socket.recv(_LONGEST_ANSWER)
+            data = self._socket.recv(_LONGEST_OBJECT)
             for got, flags, sequence, at, end in frames(data):
                 if sequence != self._sequence:
                     continue
@@ -275,8 +286,17 @@ def each_attribute(data: bytes, at: int = 0, end: int | None = None) -> Iterator
 
 
 def attributes(data: bytes, at: int = 0, end: int | None = None) -> dict[int, bytes]:
-    """{kind: value}; of several of one kind the last."""
-    return dict(each_attribute(data, at, end))
+    """{kind: value}; of several of one kind the last. Dumps are long, so this is a plain loop."""
+    end = len(data) if end is None else end
+    found = {}
+    unpack = _attribute.unpack_from
+    while at + 4 <= end:
+        length, kind = unpack(data, at)
+        if length < 4:
+            break
+        found[kind & _ATTRIBUTE_TYPE] = data[at + 4 : at + length]
+        at += (length + 3) & ~3
+    return found
 
 
 def as_text(value: bytes | None) -> str:

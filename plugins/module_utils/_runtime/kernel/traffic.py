@@ -43,14 +43,17 @@ ALL, IPV4, IPV6 = 0x0003, 0x0800, 0x86DD  # include/uapi/linux/if_ether.h
 class Item:
     """A queueing discipline, class or filter as the kernel shows it."""
 
-    __slots__ = ("body", "handle", "index", "info", "parent")
+    __slots__ = ("_held", "body", "handle", "index", "info", "parent")
 
     def __init__(self, body: bytes) -> None:
         _family, self.index, self.handle, self.parent, self.info = _tcmsg.unpack_from(body)
         self.body = body
+        self._held: dict[int, bytes] | None = None
 
     def _attributes(self) -> dict[int, bytes]:
-        return netlink.attributes(self.body, _tcmsg.size)
+        if self._held is None:
+            self._held = netlink.attributes(self.body, _tcmsg.size)
+        return self._held
 
     @property
     def kind(self) -> str:

@@ -203,7 +203,8 @@ def _why_ext4(fs: FileSystem, kind: str) -> tuple[str, str]:
         return problem, _give_features(fs, kind, missing)
     if "ro" in fs.mount.options:
         problem = "it is mounted read-only, and quotas are read when it is writable"
-        return problem, "mount -o remount,rw %s" % fs.path
+        hint = "mount -o remount,rw %s; a kernel without CONFIG_QFMT_V2 refuses that" % fs.path
+        return problem, hint
     return "its quotas were switched off", "quotaon %s" % fs.path
 
 

@@ -20,7 +20,6 @@ from ..kernel import btrfs, mounts, quotactl
 from . import wanted
 from .filesystem import FileSystem
 from .observation import Observation
-from .subvolume import open_subvolume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def _look_at(
 ) -> None:
     if _is_btrfs(path):
         if identity is None and kind in (None, wanted.SUBVOLUME):
-            _look_at_btrfs(path, ids, found)
+            _look_at_btrfs(seen, path, ids, found)
         return
     try:
         fs = seen.filesystem(path)
@@ -175,11 +174,11 @@ def _left(end: int) -> int | None:
     return max(0, int(end - time.time())) if end else None
 
 
-def _look_at_btrfs(path: str, ids: bool, found: dict[str, Any]) -> None:
+def _look_at_btrfs(seen: Observation, path: str, ids: bool, found: dict[str, Any]) -> None:
     """One btrfs file system, and the subvolume at the path, or, at its top level, every quota group
     of a subvolume.
     """
-    volume = open_subvolume(path)
+    volume = seen.subvolume(path)
     try:
         enabled = volume.enabled
         facts: dict[str, Any] = {

@@ -10,7 +10,7 @@ import errno
 import os
 
 from ..errors import InvalidInput
-from ..kernel import btrfs, quotactl
+from ..kernel import btrfs, mounts, quotactl
 from . import tree
 from .filesystem import FileSystem, mount_at, nothing_there
 from .projects import Projects
@@ -19,6 +19,7 @@ from .wanted import KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..kernel.mounts import Mount
     from ..kernel.quotactl import Dquot
     from .tree import Walk
 
@@ -47,7 +48,7 @@ class Observation:
 
     def __init__(self) -> None:
         self._filesystems: dict[str, FileSystem] = {}
-        self._subvolumes: dict[str, Subvolume] = {}
+        self._mounts: dict[int, Mount] | None = None
         self._tops: dict[str, TopLevel] = {}
         self._graces: dict[tuple[str, str], tuple[int, int]] = {}
         self._projects: Projects | None = None
@@ -56,12 +57,9 @@ class Observation:
         """Let go of every file system, so that it can be unmounted."""
         for fs in self._filesystems.values():
             fs.close()
-        for volume in self._subvolumes.values():
-            volume.close()
         for top in self._tops.values():
             top.close()
         self._filesystems.clear()
-        self._subvolumes.clear()
         self._tops.clear()
 
     def filesystem(self, path: str) -> FileSystem:
@@ -74,10 +72,10 @@ class Observation:
         return self._filesystems[path]
 
     def subvolume(self, path: str) -> Subvolume:
-        """The subvolume at a path."""
-        if path not in self._subvolumes:
-            self._subvolumes[path] = open_subvolume(path)
-        return self._subvolumes[path]
+        """The subvolume at a path; whoever asks closes it, as there may be more than open files."""
+        if self._mounts is None:
+            self._mounts = {mount.id: mount for mount in mounts.mounts()}
+        return open_subvolume(path, self._mounts)
 
     def top_level(self, volume: Subvolume) -> TopLevel:
         """The top level of a subvolume's file system."""
@@ -111,8 +109,15 @@ class Observation:
         return self._projects
 
     def project_of(self, directory: str) -> tuple[int, bool]:
-        """The project of a directory, and whether what is made in it inherits that."""
-        return tree.project_of(directory)
+        """The project of a directory, and whether what is made in it inherits that; none where the
+        file system knows of no projects.
+        """
+        try:
+            return tree.project_of(directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+            return 0, False
 
     def tree(self, directory: str, project: int, but: list[str]) -> Walk:
         """How much of a tree is not in a project; project 0: how much is in any."""

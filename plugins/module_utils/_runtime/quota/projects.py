@@ -53,9 +53,13 @@ class Projects:
     @classmethod
     def read(cls) -> Projects:
         """Read them; what is no entry is passed over, as the tools do."""
-        names = [(name, int(number)) for name, number in _entries(PROJID) if number.isdigit()]
+        names = [
+            (name, int(number)) for name, number in _entries(PROJID) if number.strip().isdigit()
+        ]
         directories = [
-            (int(number), directory) for number, directory in _entries(PROJECTS) if number.isdigit()
+            (int(number), directory)
+            for number, directory in _entries(PROJECTS)
+            if number.strip().isdigit()
         ]
         return cls(names, directories)
 
@@ -97,8 +101,8 @@ def _entries(path: str) -> list[tuple[str, str]]:
 
 def _entry(line: str) -> tuple[str, str] | None:
     """The two fields of one line; None for a comment and the like."""
-    first, colon, second = line.strip().partition(":")
-    return (first.strip(), second.strip()) if colon and not first.startswith("#") else None
+    first, colon, second = line.lstrip().partition(":")
+    return (first, second) if colon and not first.startswith("#") else None
 
 
 class Line(Step):
@@ -143,7 +147,7 @@ class Line(Step):
 
     def _check_free(self) -> None:
         for first, second in _entries(self.target):
-            if (second if self.target == PROJID else first) == str(self.identity):
+            if (second if self.target == PROJID else first).strip() == str(self.identity):
                 raise BulkheadError(
                     "project %d was given to another one meanwhile: %s has %s:%s"
                     % (self.identity, self.target, first, second),

@@ -64,8 +64,8 @@ class Quotas(Subject):
     # What lasts
 
     def left_alone(self, wanted: Quota) -> str:
-        why = is_waiting(wanted)
-        return "waiting: " + why if why else ""
+        """A file system that is not mounted, or a directory that is not there, is waited for."""
+        return is_waiting(wanted)
 
     def kept_name(self, name: str, options: dict[str, Any]) -> str:
         return records.kept_name(name, options)

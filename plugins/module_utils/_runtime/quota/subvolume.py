@@ -109,8 +109,11 @@ class Subvolume:
         return btrfs.created_at(self.fd, self.id) >= btrfs.enabled_at(self.fd)
 
 
-def open_subvolume(path: str) -> Subvolume:
-    """The subvolume at a path. Raises InvalidInput where there is none."""
+def open_subvolume(path: str, mounted: dict[int, Mount]) -> Subvolume:
+    """The subvolume at a path. Raises InvalidInput where there is none.
+
+    mounted: what is mounted, by the id of the mount.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -121,7 +124,7 @@ def open_subvolume(path: str) -> Subvolume:
         inode = os.fstat(fd).st_ino
     finally:
         os.close(fd)
-    mount = next((one for one in mounts.mounts() if one.id == here), None)
+    mount = mounted.get(here)
     if mount is None or mount.fstype != "btrfs":
         kind = mount.fstype if mount else "unknown"
         raise InvalidInput(

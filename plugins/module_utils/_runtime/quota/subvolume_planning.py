@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from ..errors import InvalidInput
 from ..kernel import btrfs
 from . import steps
@@ -21,49 +23,58 @@ if TYPE_CHECKING:
 
 
 def plan_subvolume(plan: QuotaPlan, quota: Quota) -> None:
-    """The steps for one subvolume."""
-    volume = plan.seen.subvolume(quota.path)
-    top = plan.seen.top_level(volume)
-    found = {
-        "path": quota.path,
-        "type": quota.type,
-        "id": volume.id,
-        "state": "present" if quota.present else "absent",
-    }
-    plan.found[quota.called] = {
-        **found,
-        "directory": None,
-        "asked": quota.asked,
-        "effective": {},
-        "rounded": [],
-    }
-    if not quota.present:
-        _plan_absent(plan, quota, volume, top)
-        return
-    fresh = not volume.enabled and volume.uuid not in plan.enabled
+    """The steps for one subvolume, which is open only as long as they are found."""
+    with contextlib.closing(plan.seen.subvolume(quota.path)) as volume:
+        plan.found[quota.called] = {
+            "path": quota.path,
+            "type": quota.type,
+            "id": volume.id,
+            "state": "present" if quota.present else "absent",
+            "directory": None,
+            "asked": quota.asked,
+            "effective": {},
+            "rounded": [],
+        }
+        top = plan.seen.top_level(volume)
+        if quota.present:
+            _plan_present(plan, quota, volume, top)
+        else:
+            _plan_absent(plan, quota, volume, top)
+
+
+def _plan_present(plan: QuotaPlan, quota: Quota, volume: Subvolume, top: TopLevel) -> None:
     accounting = _accounting(plan, quota, volume)
-    if fresh:
+    if not volume.enabled and volume.uuid not in plan.enabled:
         if not quota.enable:
             raise not_enabled(volume)
-        plan.steps.append(
-            steps.Enable(top, "%s: quotas" % volume.mount.source, accounting == SIMPLE)
-        )
+        target = "%s: quotas" % volume.mount.source
+        plan.steps.append(steps.Enable(top, target, accounting == SIMPLE))
         plan.enabled[volume.uuid] = accounting
     elif volume.enabled and volume.inconsistent and accounting == FULL:
         _plan_rescan(plan, quota, volume, top)
-    if "block_hard" not in quota.limits:
-        return
+    if "block_hard" in quota.limits:
+        limit = quota.limits["block_hard"] or None
+        _plan_limit(plan, quota, volume, top, limit, accounting)
+        plan.found[quota.called]["effective"] = {"block_hard": limit or 0}
+        plan.found[quota.called]["accounting"] = accounting
+
+
+def _plan_limit(
+    plan: QuotaPlan,
+    quota: Quota,
+    volume: Subvolume,
+    top: TopLevel,
+    limit: int | None,
+    accounting: str,
+) -> None:
     begins = not volume.enabled
-    limit = quota.limits["block_hard"] or None
     group = volume.limiting(accounting)
-    if limit is not None or accounting == SIMPLE:
+    if limit is not None:
         _plan_group(plan, quota, volume, top, group, accounting, begins)
     now = None if begins else volume.limit(group)
     if now != limit:
         plan.steps.append(steps.SetLimit(top, _what(quota, group), group, now, limit))
         _warn(plan, quota, volume, accounting, limit, group, begins)
-    plan.found[quota.called]["effective"] = {"block_hard": limit or 0}
-    plan.found[quota.called]["accounting"] = accounting
 
 
 def _what(quota: Quota, group: int) -> str:

@@ -98,6 +98,9 @@ def parse(options: dict[str, Any]) -> Quota:
         if quota.type != PROJECT:
             raise InvalidInput("%s: directory goes with type: project only" % quota.called)
         quota.directory = path_of(options["directory"], "directory")
+        if "\n" in quota.directory:
+            problem = "%s: directory: a line of %s cannot hold %r"
+            raise InvalidInput(problem % (quota.path, projects.PROJECTS, quota.directory))
     if options.get("id") is not None:
         _read_id(quota, options)
     for option in LIMITS:

@@ -56,7 +56,7 @@ class Match:
         ports = {name: _port(given.get(name), "%s: %s" % (what, name)) for name in _PORT_NAMES}
         self.port, self.source_port, self.destination_port = ports.values()
         self.protocols = _protocols(given.get("protocol"), any(ports.values()), what)
-        self.mark = _mark(given.get("mark"), what + ": mark")
+        self.mark = _mark(given["mark"], what + ": mark") if "mark" in given else None
         if self.source and self.destination and self.source.version != self.destination.version:
             raise InvalidInput(
                 "%s: source is of IPv%d and destination of IPv%d, so that no packet can match"

@@ -116,7 +116,7 @@ def missing(limit: Limit) -> InvalidInput:
     )
     there = elsewhere(limit.interface)
     hint = "it is in network namespace %s: name it as netns" % " and ".join(there) if there else ""
-    return InvalidInput(problem, hint=hint or "ip link shows what there is")
+    return InvalidInput(problem, hint=hint or "see what there is: ip link")
 
 
 def check_together(limits: list[Limit]) -> None:

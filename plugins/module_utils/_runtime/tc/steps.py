@@ -18,15 +18,20 @@ from ..plan import apply as apply_plan
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Union
 
     from ..kernel.netlink import Answer, Message
     from ..kernel.nftables import Chain
     from .observation import Place
 
+    Text = Union[str, None, Callable[[], str]]
+
 _HINTS = {
     errno.EPERM: "run as root (become: true)",
     errno.ENODEV: "the interface went away meanwhile",
 }
+# Of more messages in one send, warnings are not worth what an acknowledgement for each costs.
+_FEW = 64
 # What the kernel says when it was built without something, and the option that it lacks.
 _LACKING = (
     ("Specified qdisc kind is unknown", "the kernel has no such queue: CONFIG_NET_SCH_%s"),
@@ -40,6 +45,7 @@ _LACKING = (
 class Change(Step):
     """Some messages of rtnetlink for one object.
 
+    before, after: may be functions, which are called only when somebody reads the step.
     back: the messages that bring back what was; kind: of the object, for messages about it.
     lazy_back: the same, worked out when it comes to that.
     """
@@ -48,8 +54,8 @@ class Change(Step):
         self,
         place: Place,
         target: str,
-        before: str | None,
-        after: str | None,
+        before: Text,
+        after: Text,
         messages: list[Message],
         back: list[Message],
         kind: str = "",
@@ -57,12 +63,19 @@ class Change(Step):
     ) -> None:
         self.place = place
         self.target = target
-        self.before = before
-        self.after = after
+        self._texts = before, after
         self.messages = messages
         self.kind = kind
         self._back = back
         self._lazy_back = lazy_back
+
+    @property
+    def before(self) -> str | None:  # type: ignore[override]
+        return _told(self._texts[0])
+
+    @property
+    def after(self) -> str | None:  # type: ignore[override]
+        return _told(self._texts[1])
 
     def back(self) -> list[Message]:
         return self._lazy_back() if self._lazy_back else self._back
@@ -89,6 +102,10 @@ class Change(Step):
             if words in answer.words:
                 return hint % self.kind.upper() if "%s" in hint else hint
         return _HINTS.get(answer.errno, "")
+
+
+def _told(text: Text) -> str | None:
+    return text() if callable(text) else text
 
 
 def _verb(before: str | None, after: str | None) -> str:
@@ -118,7 +135,8 @@ class Together(Step):
         self.warnings: list[str] = []
 
     def do(self) -> None:
-        answers = self.place.door.send([one for step in self.changes for one in step.messages])
+        messages = [one for step in self.changes for one in step.messages]
+        answers = self.place.door.send(messages, len(messages) <= _FEW)
         done: list[Change] = []
         failed: BulkheadError | None = None
         at = 0

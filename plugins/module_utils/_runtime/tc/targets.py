@@ -12,7 +12,6 @@ from . import units
 from .limit import DEFAULT_LATENCY, Class, Direction
 from .tree import (
     DEFAULT,
-    LEAF_PACKETS,
     TBF,
     WHOLE,
     Filter,
@@ -257,14 +256,12 @@ def _leaves(tree: Tree, seen: Tree, leaf_kind: Callable[[], str]) -> dict[int, L
     """The queue of each class without classes below; one that serves stays."""
     found = {}
     inner = tree.inner()
-    kind = ""
     for minor in tree.nodes:
         if minor in inner:
             continue
         held = seen.leaves.get(minor) if seen.handle == tree.handle else None
         if held is None or not held.serves(minor):
-            kind = kind or leaf_kind()
-            held = Leaf(leaf_handle(minor), kind, LEAF_PACKETS if kind == "pfifo" else 0)
+            held = Leaf(leaf_handle(minor), choose=leaf_kind)
         found[minor] = held
     return found
 

@@ -18,7 +18,7 @@ from ..kernel import traffic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ..kernel.traffic import Bucket, HtbClass, Item
     from .matches import Key
@@ -72,15 +72,36 @@ class Node:
 
 
 class Leaf:
-    """The queue of a class. limit: packets, of a pfifo."""
+    """The queue of a class. limit: packets, of a pfifo.
 
-    __slots__ = ("handle", "item", "kind", "limit")
+    choose: tells the kind of one to be made, and is asked only when it is made.
+    """
 
-    def __init__(self, handle: int, kind: str, limit: int = 0, item: Item | None = None) -> None:
+    __slots__ = ("_choose", "_kind", "_limit", "handle", "item")
+
+    def __init__(
+        self,
+        handle: int,
+        kind: str = "",
+        limit: int = 0,
+        item: Item | None = None,
+        choose: Callable[[], str] | None = None,
+    ) -> None:
         self.handle = handle
-        self.kind = kind
-        self.limit = limit
         self.item = item
+        self._kind = kind
+        self._limit = limit
+        self._choose = choose
+
+    @property
+    def kind(self) -> str:
+        if not self._kind and self._choose:
+            self._kind = self._choose()
+        return self._kind
+
+    @property
+    def limit(self) -> int:
+        return LEAF_PACKETS if self._choose and self.kind == "pfifo" else self._limit
 
     def options(self) -> bytes:
         return traffic.pfifo_options(self.limit) if self.kind == "pfifo" else b""

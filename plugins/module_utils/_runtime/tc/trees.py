@@ -13,6 +13,7 @@ not there at some moment goes to the class of the rest.
 from __future__ import annotations
 
 import bisect
+from functools import partial
 
 from ..kernel import traffic
 from .observation import GENERATIONS, Place
@@ -65,8 +66,8 @@ def root_text(tree: Tree) -> str | None:
     return "%x: htb default %x" % (tree.major, DEFAULT)
 
 
-def _parent_text(tree: Tree, parent: int) -> str:
-    return "%x:%x" % (tree.major, parent)
+def _class_text(tree: Tree, node: Node) -> str:
+    return class_text(node.values, "%x:%x" % (tree.major, node.parent))
 
 
 def _filter_text(tree: Tree, one: Filter, names: Names) -> str:
@@ -207,8 +208,8 @@ def _made_classes(
         # Of a class with others below, the kernel takes no quantum and no priority (htb_change_class()).
         if held and held.values.same(node.values, minor not in inner):
             continue
-        before = class_text(held.values, _parent_text(seen, held.parent)) if held else None
-        after = class_text(node.values, _parent_text(wanted, node.parent))
+        before = partial(_class_text, seen, held) if held else None
+        after = partial(_class_text, wanted, node)
         message = _class_message(device.index, wanted, minor, node)
         if held:
             back = [_class_message(device.index, seen, minor, held)]
@@ -247,7 +248,7 @@ def _deleted_classes(device: Device, seen: Tree, minors: set[int]) -> list[Chang
         leaf = seen.leaves.get(minor)
         if leaf and leaf.handle:
             back.append(_leaf_message(device.index, seen, minor, leaf))
-        before = class_text(node.values, _parent_text(seen, node.parent))
+        before = partial(_class_text, seen, node)
         message = traffic.delete_class(device.index, seen.handle | minor)
         target = device.of_class(seen, minor)
         steps.append(Change(device.place, target, before, None, [message], back, "htb"))
@@ -312,7 +313,7 @@ class _Filters:
                 if self.fresh
                 else _Removal(self.device, self.wanted, kind, preference, one.node)
             )
-            after = _filter_text(self.wanted, one, self.names)
+            after = partial(_filter_text, self.wanted, one, self.names)
             steps.append(Change(self.device.place, target, None, after, [message], [], "u32", lazy))
         return steps
 
@@ -330,7 +331,7 @@ class _Filters:
                 self.device.index, self.seen.handle, one.handle, one.preference, kind, "u32"
             )
             back = [_filter_message(self.device.index, self.seen, kind, one.preference, one)]
-            before = _filter_text(self.seen, one, self.names)
+            before = partial(_filter_text, self.seen, one, self.names)
             steps.append(Change(self.device.place, target, before, None, [message], back, "u32"))
         return steps
 

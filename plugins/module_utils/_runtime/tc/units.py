@@ -61,6 +61,19 @@ def parse_rate(value: Any, what: str = "rate") -> int:
 
     The kernel counts whole bytes: a rate between two is rounded down, never to more than was asked.
     """
+    known = _known.get(value) if isinstance(value, str) else None
+    if known is None:
+        known = _parse_rate(value, what)
+        if isinstance(value, str):
+            _known[value] = known
+    return known
+
+
+# Rates that were parsed: hundreds of classes have few different ones.
+_known: dict[str, int] = {}
+
+
+def _parse_rate(value: Any, what: str) -> int:
     digits, unit, text = _split(value, what, "10mbit")
     factor, divisor = _rate_unit(unit, digits, what, text)
     rate, _exact = _scaled(digits, factor, divisor)

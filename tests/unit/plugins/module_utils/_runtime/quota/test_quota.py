@@ -432,6 +432,6 @@ def test_what_is_not_mounted_is_waited_for_by_a_replay(places, tmp_path):
     subject = Quotas()
     subject.replaying = True
     quota = subject.parse({"path": "%s/not-mounted: user 7" % tmp_path, "type": "user", "id": "7", "block_hard": "1M"})
-    assert subject.left_alone(quota) == "waiting: nothing is mounted at %s/not-mounted" % tmp_path
+    assert subject.left_alone(quota) == "nothing is mounted at %s/not-mounted" % tmp_path
     quota = subject.parse({"path": "/nowhere/at/all: user 7", "type": "user", "id": "7", "block_hard": "1M"})
-    assert subject.left_alone(quota) == "waiting: there is no directory /nowhere/at/all"
+    assert subject.left_alone(quota) == "there is no directory /nowhere/at/all"
