@@ -529,6 +529,24 @@ def test_what_a_container_sends_stays_within_its_rate(node):
     assert 0.9 * rate < measured < 1.05 * rate
 
 
+def test_the_main_process_of_a_unit_makes_the_same(node):
+    """Where systemd supervises, no helper is there: what a unit runs has imported all that it takes."""
+    shaped(node, {"egress": {"rate": "8mbit"}, "ingress": {"rate": "16mbit"}}, log={"path": "none"})
+    config = state.read(node.paths.state("shaped"))["config"]
+    node.converge({"name": "shaped", "state": "stopped"})
+    assert is_gone(lambda: not own_end(node, "shaped"))
+    spec = Path(node.prefix, "spec.json")
+    spec.write_text(json.dumps({"config": config, "resources": {}}), encoding="utf-8")
+    command = [PYTHON, "-I", "-S", node.paths.core, "run-unit", str(spec)]
+    with subprocess.Popen(command, env={"BULKHEAD_PREFIX": node.prefix}) as unit:
+        try:
+            assert is_gone(lambda: state.read(node.paths.state("shaped"))["status"] == "running", 20)
+            assert rates(node, "shaped") == [1000000, 2000000]
+        finally:
+            unit.terminate()
+    assert is_gone(lambda: not own_end(node, "shaped"))
+
+
 def test_bandwidth_that_cannot_be_had_is_refused_first(node):
     for bandwidth, words in (
         ({"egress": {"rate": "8mbit", "burst": 1000}}, "lets no full frame"),

@@ -20,7 +20,7 @@ from .. import desired
 from ..errors import BulkheadError, InvalidInput
 from ..kernel import bridgeport, flock, netdevice, netlink
 from ..kernel.files import read_text
-from . import network, shaping, state, wiring
+from . import network, state, wiring
 from .paths import Paths
 from .sources import Missing
 
@@ -250,7 +250,10 @@ class Addresses:
         else:
             addresses = self._allocate(name, bridge, held, others)
         mtu = bridge.check_mtu(asked["mtu"])
-        shaping.check(name, asked.get("bandwidth"), bridge.mtu)
+        if asked.get("bandwidth"):
+            from . import shaping
+
+            shaping.check(name, asked["bandwidth"], bridge.mtu)
         return {
             **{name: value for name, value in asked.items() if name != "resolved"},
             "resolved": {

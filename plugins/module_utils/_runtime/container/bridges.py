@@ -12,7 +12,7 @@ import os
 from ..errors import BulkheadError
 from ..kernel import bridgeport, netdevice, netlink
 from ..plan import Step
-from . import addresses, shaping, state, wiring
+from . import addresses, state, wiring
 from .paths import Paths
 
 TYPE_CHECKING = False
@@ -87,6 +87,8 @@ class LeaveBridge(Step):
     def do(self) -> None:
         if not os.path.isdir(self.paths.states):
             return
+        from . import shaping
+
         with wiring.locked(self.marks), netlink.Socket() as door:
             if not self.then:
                 wiring.unplug(door, self.marks)

@@ -10,8 +10,7 @@ import os
 
 from ..kernel import bridgeport, namespaces, netdevice, netlink
 from ..plan import Plan
-from ..tc.observation import Place
-from . import addresses, shaping, state, wiring
+from . import addresses, state, wiring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..kernel.netdevice import Link
     from ..kernel.netlink import Socket
+    from ..tc.observation import Place
     from .paths import Paths
 
 _PAIRS = (("received", "sent"), ("sent", "received"))
@@ -39,6 +39,9 @@ class Shaped:
 
     def plan(self, name: str, asked: dict[str, Any] | None, paths: Paths) -> Plan:
         """The steps to what is asked; none where the interface is not there: the next start sets it."""
+        from ..tc.observation import Place
+        from . import shaping
+
         if self._place is None:
             self._place = Place()
         self._place.forget()

@@ -36,7 +36,6 @@ from . import (
     mountpoints,
     nesting,
     options,
-    shaping,
     state,
     steps,
     territory,
@@ -702,6 +701,8 @@ class Lifecycle:
         if container.seen.phase not in ("running", "paused") or not (value.get("bandwidth") or before.get("bandwidth")):
             return
         if value.get("bandwidth") and before:
+            from . import shaping
+
             shaping.check(container.name, value["bandwidth"], before["resolved"]["bridge_mtu"])
         plan = self.shaped.plan(container.name, value.get("bandwidth"), self.paths)
         work.trial += plan.steps

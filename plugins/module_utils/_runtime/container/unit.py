@@ -216,7 +216,7 @@ def main(path: str) -> int:
     import _socket  # noqa: F401  (before nothing can be loaded any more)
 
     if spec["wires"]:
-        from . import wiring  # noqa: F401
+        from . import shaping, wiring  # noqa: F401
 
     helper.seal_imports()
     gc.disable()

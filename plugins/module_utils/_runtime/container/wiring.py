@@ -21,8 +21,6 @@ import os
 
 from ..errors import BulkheadError
 from ..kernel import bridgeport, flock, namespaces, netdevice, netlink, syscalls
-from ..tc.observation import container_alias
-from . import shaping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +45,8 @@ def marks(name: str, prefix: str, lock: str) -> dict[str, str]:
 
     prefix: of the node's directories, so that the things of another one are not taken for ours.
     """
+    from ..tc.observation import container_alias
+
     where = " below %s" % prefix if prefix else ""
     return {
         "name": name,
@@ -186,6 +186,8 @@ class Wires:
     def _limit(self) -> None:
         """Set the limits of bandwidth, on the machine's side: this process has one thread, which
         goes there for that, before anything of the container runs."""
+        from . import shaping
+
         here = namespaces.open_network()
         try:
             syscalls.setns(self._home, syscalls.CLONE_NEWNET)
