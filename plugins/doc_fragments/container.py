@@ -114,6 +114,10 @@ network:
     - C(gateway) is where the default route goes, one address for IPv4 and one for IPv6; V(none) for no default route. By default it is the address of the
       bridge, where it has one.
     - C(interface) is the name of the interface inside, V(eth0) by default. C(mtu) is the largest packet of the container, by default that of the bridge.
+    - C(bandwidth) limits what the container sends, C(egress), and receives, C(ingress), as these options of M(bulkhead.linux.tc_bandwidth) do, each with
+      C(rate), C(burst), C(latency), C(limit) and C(peakrate), and C(egress) with C(method). A way that is not named has no limit. The limits are set on the
+      machine's end of the interface before the command runs, at every start, and change while the container runs. What M(bulkhead.linux.tc_bandwidth) sets
+      on a container without C(bandwidth) lasts until its next start.
     - There is no publishing of ports, no translation of addresses and no name server. Containers reach each other and the machine by the bridge, and
       whatever the machine forwards for them. Who is to reach a container from elsewhere needs a route to its network, and C(/etc/resolv.conf) is empty.
     - On the bridge a container gets what is for its own hardware address and what is for all. The machine takes no router advertisement from a bridge that

@@ -13,9 +13,9 @@ description:
     namespaces, a root file system of its own, limited capabilities and devices, and control groups that limit and count what it uses.
   - No container engine, daemon or image is needed. Where systemd runs the machine, each container is a unit of it. Elsewhere a small monitor process for each
     container keeps its log, records how it ended, and starts it again when asked to.
-  - O(resources), O(rdt), O(restart_policy), O(stop_signal), O(stop_timeout), and size and number of the files of O(log) change while the container runs. When
-    anything else changes, the container is stopped, removed with its private files, and made anew; the first line of the diff says so and which options
-    differ, and a warning says when private files are discarded.
+  - O(resources), O(rdt), O(restart_policy), O(stop_signal), O(stop_timeout), C(bandwidth) of O(network), and size and number of the files of O(log) change
+    while the container runs. When anything else changes, the container is stopped, removed with its private files, and made anew; the first line of the
+    diff says so and which options differ, and a warning says when private files are discarded.
   - The same said in another way is no change, whatever the order of volumes, groups and devices or the unit of a limit.
   - All or nothing. If one container of a call cannot be started, those that the same call started are removed, and those that it replaced are started
     again as they
@@ -106,7 +106,7 @@ EXAMPLES = r"""
         network: {mode: bridge, address: [10.98.107.10/24, "fd5c:9a3e:71b4::10/64"]}
       - name: shop
         command: [sleep, infinity]
-        network: {mode: bridge}
+        network: {mode: bridge, bandwidth: {egress: {rate: 20mbit}, ingress: {rate: 100mbit}}}
 
 - name: A service that the play goes on with when it is healthy
   bulkhead.linux.container_run:

@@ -28,6 +28,7 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel imp
     netdevice,
     netlink,
 )
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.tc import observation
 
 from .conftest import interfaces, is_gone, runtimes
 
@@ -451,6 +452,109 @@ def test_none_hears_what_is_for_another(node):
     address = ":".join(victim[at : at + 2] for at in range(0, 12, 2))
     subprocess.run(["bridge", "fdb", "del", address, "dev", own_end(node, "victim")[0], "master"], check=True)
     assert overheard(node, victim) > 0, "the attack works where it is allowed"
+
+
+# Bandwidth
+
+
+def queues(name):
+    return json.loads(subprocess.check_output(["tc", "-j", "qdisc", "show", "dev", name]))
+
+
+def helpers():
+    with netlink.Socket() as door:
+        return {one.name: one.index for one in netdevice.links(door, "ifb") if one.group == observation.GROUP}
+
+
+def helper_of(name):
+    with netlink.Socket() as door:
+        return observation.helper_name(netdevice.link(door, name).index)
+
+
+def rates(node, name):
+    """(what the container sends, what it receives) in bytes a second, as tc reads it."""
+    end = own_end(node, name)[-1]
+    devices = [device for device in (helper_of(end), end) if os.path.exists("/sys/class/net/" + device)]
+    return [queue["options"]["rate"] for device in devices for queue in queues(device) if queue["kind"] == "tbf"]
+
+
+def shaped(node, bandwidth, **more):
+    return node.converge({"name": "shaped", "command": ["sleep", "1000"], "network": on_bridge(11, **({"bandwidth": bandwidth} if bandwidth else {})), **more})
+
+
+def test_bandwidth_is_limited_from_the_first_instruction_and_at_every_start(node):
+    before = helpers()
+    shaped(node, {"egress": {"rate": "8mbit"}, "ingress": {"rate": "16mbit"}}, restart_policy="always")
+    assert rates(node, "shaped") == [1000000, 2000000]
+    old = state.read(node.paths.state("shaped"))
+    # Changed live: the process goes on, and the next start has the new limits.
+    shaped(node, {"egress": {"rate": "4mbit"}, "ingress": {"rate": "16mbit"}}, restart_policy="always")
+    assert state.read(node.paths.state("shaped"))["pid"] == old["pid"]
+    assert rates(node, "shaped") == [500000, 2000000]
+    os.kill(old["pid"], signal.SIGKILL)
+    assert is_gone(lambda: state.read(node.paths.state("shaped"))["pid"] not in (0, old["pid"]), 20)
+    assert is_gone(lambda: len(own_end(node, "shaped")) == 1)
+    assert rates(node, "shaped") == [500000, 2000000]
+    assert len(helpers()) == len(before) + 1, "that of the earlier interface is gone"
+    # What somebody else changed is put right, and nothing is left when it is not asked for any more.
+    subprocess.run(["tc", "qdisc", "del", "dev", own_end(node, "shaped")[0], "root"], check=True)
+    shaped(node, {"egress": {"rate": "4mbit"}, "ingress": {"rate": "16mbit"}}, restart_policy="always")
+    assert rates(node, "shaped") == [500000, 2000000]
+    shaped(node, None, restart_policy="always")
+    assert rates(node, "shaped") == [] and helpers() == before
+    shaped(node, {"egress": {"rate": "4mbit"}}, restart_policy="always")
+    node.converge({"name": "shaped", "state": "absent"})
+    assert helpers() == before
+
+
+SEND = """
+import socket, sys, time
+door = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    door.sendto(bytes(1400), (sys.argv[1], 7001))
+"""
+
+
+def test_what_a_container_sends_stays_within_its_rate(node):
+    node.serve("sink", network=on_bridge(12))
+    rate = 1000000
+    shaped(node, {"egress": {"rate": "8mbit"}}, command=[PYTHON, "-c", SEND, NET_4 + ".12", "1000"])
+    time.sleep(1)
+    end = own_end(node, "sink")[0]
+    path = Path("/sys/class/net/%s/statistics/tx_bytes" % end)
+    began, first = time.monotonic(), int(path.read_text(encoding="ascii"))
+    time.sleep(4)
+    measured = (int(path.read_text(encoding="ascii")) - first) / (time.monotonic() - began)
+    assert 0.9 * rate < measured < 1.05 * rate
+
+
+def test_the_main_process_of_a_unit_makes_the_same(node):
+    """Where systemd supervises, no helper is there: what a unit runs has imported all that it takes."""
+    shaped(node, {"egress": {"rate": "8mbit"}, "ingress": {"rate": "16mbit"}}, log={"path": "none"})
+    config = state.read(node.paths.state("shaped"))["config"]
+    node.converge({"name": "shaped", "state": "stopped"})
+    assert is_gone(lambda: not own_end(node, "shaped"))
+    spec = Path(node.prefix, "spec.json")
+    spec.write_text(json.dumps({"config": config, "resources": {}}), encoding="utf-8")
+    command = [PYTHON, "-I", "-S", node.paths.core, "run-unit", str(spec)]
+    with subprocess.Popen(command, env={"BULKHEAD_PREFIX": node.prefix}) as unit:
+        try:
+            assert is_gone(lambda: state.read(node.paths.state("shaped"))["status"] == "running", 20)
+            assert rates(node, "shaped") == [1000000, 2000000]
+        finally:
+            unit.terminate()
+    assert is_gone(lambda: not own_end(node, "shaped"))
+
+
+def test_bandwidth_that_cannot_be_had_is_refused_first(node):
+    for bandwidth, words in (
+        ({"egress": {"rate": "8mbit", "burst": 1000}}, "lets no full frame"),
+        ({"ingress": {"rate": "8mbit", "method": "police"}}, "police"),
+    ):
+        with pytest.raises(BulkheadError, match=words):
+            shaped(node, bandwidth)
+        assert not os.path.exists(node.paths.state("shaped")) and not link(BRIDGE)
 
 
 def test_the_interface_is_told(node):

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from ..kernel.netdevice import Link
     from ..kernel.netlink import Socket
 
-# The container of a record with this file beside it has left its bridge, and only waits to be forgotten.
-LEFT = "left-bridge"
 _ORDINARY_MTU = 1500
 _PATIENCE = 300.0
 # How far from the first address of a network one is chosen: a network of IPv6 is too large to look through.
@@ -65,7 +63,7 @@ def holders(paths: Paths) -> Iterator[tuple[str, dict[str, Any]]]:
     there = set()
     for name in os.listdir(paths.states) if os.path.isdir(paths.states) else []:
         there.add(name)
-        if not os.path.exists("%s/%s" % (paths.state(name), LEFT)):
+        if not os.path.exists("%s/%s" % (paths.state(name), state.LEFT)):
             yield name, of((state.read(paths.state(name)) or {}).get("config"))
     for directory in paths.unit_specs:
         for file in os.listdir(directory) if os.path.isdir(directory) else []:
@@ -251,14 +249,19 @@ class Addresses:
                 self._check_address(address, bridge, others)
         else:
             addresses = self._allocate(name, bridge, held, others)
+        mtu = bridge.check_mtu(asked["mtu"])
+        if asked.get("bandwidth"):
+            from . import shaping
+
+            shaping.check(name, asked["bandwidth"], bridge.mtu)
         return {
-            **network.asked(asked),
+            **{name: value for name, value in asked.items() if name != "resolved"},
             "resolved": {
                 "addresses": [str(address) for address in addresses],
                 "gateways": _gateways(asked["gateway"], addresses, bridge),
                 "bridge_addresses": [str(one) for one in bridge.addresses] if bridge.ours else [],
                 "bridge_mtu": bridge.mtu,
-                "mtu": bridge.check_mtu(asked["mtu"]),
+                "mtu": mtu,
                 "hardware": _hardware(addresses[0]).hex(),
             },
         }

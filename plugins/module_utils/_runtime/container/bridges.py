@@ -12,7 +12,7 @@ import os
 from ..errors import BulkheadError
 from ..kernel import bridgeport, netdevice, netlink
 from ..plan import Step
-from . import addresses, wiring
+from . import addresses, state, wiring
 from .paths import Paths
 
 TYPE_CHECKING = False
@@ -87,9 +87,12 @@ class LeaveBridge(Step):
     def do(self) -> None:
         if not os.path.isdir(self.paths.states):
             return
+        from . import shaping
+
         with wiring.locked(self.marks), netlink.Socket() as door:
             if not self.then:
                 wiring.unplug(door, self.marks)
+                shaping.sweep()
                 self._note()
             for link in netdevice.links(door, "bridge"):
                 if wiring.is_ours(link, self.marks) and not addresses.is_used(
@@ -100,7 +103,7 @@ class LeaveBridge(Step):
     def _note(self) -> None:
         """Say beside the record that it has left, so that of two that leave at the same time the
         second one knows that it is the last."""
-        path = "%s/%s" % (self.paths.state(self.name), addresses.LEFT)
+        path = "%s/%s" % (self.paths.state(self.name), state.LEFT)
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         except FileNotFoundError:

@@ -55,7 +55,7 @@ def main(parent: int, bridges: bool = False) -> int:
     process.default_signals()
     syscalls.set_name("bulkhead-helper")
     if bridges:
-        from . import wiring  # noqa: F401
+        from . import shaping, wiring  # noqa: F401
     seal_imports()
     # What is there now stays: the collector must not touch it, so that the copies of this process share its memory.
     gc.disable()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from ..kernel import bridgeport, namespaces, netdevice, netlink
+from ..plan import Plan
 from . import addresses, state, wiring
 
 TYPE_CHECKING = False
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from ..kernel.netdevice import Link
     from ..kernel.netlink import Socket
+    from ..tc.observation import Place
     from .paths import Paths
 
 _PAIRS = (("received", "sent"), ("sent", "received"))
@@ -27,6 +29,29 @@ def host_end(door: Socket, name: str, paths: Paths) -> Link | None:
     marked = addresses.marks(name, paths)
     ends = [link for link in netdevice.links(door, "veth") if wiring.is_end_of(link, marked)]
     return ends[-1] if ends else None
+
+
+class Shaped:
+    """The limits of bandwidth of containers that run, for the time of one call."""
+
+    def __init__(self) -> None:
+        self._place: Place | None = None
+
+    def plan(self, name: str, asked: dict[str, Any] | None, paths: Paths) -> Plan:
+        """The steps to what is asked; none where the interface is not there: the next start sets it."""
+        from ..tc.observation import Place
+        from . import shaping
+
+        if self._place is None:
+            self._place = Place()
+        self._place.forget()
+        end = host_end(self._place.door, name, paths)
+        return shaping.plan(name, asked, self._place, end) if end else Plan()
+
+    def finish(self) -> None:
+        if self._place is not None:
+            self._place.close()
+            self._place = None
 
 
 def describe(name: str, record: dict[str, Any], paths: Paths) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from . import (
     config,
     envfile,
     groups,
+    interfaces,
     lifting,
     live,
     locks,
@@ -205,6 +206,7 @@ class Lifecycle:
         self.classes = classes.Classes()
         self.territory = territory.Territory(self.paths)
         self.addresses = addresses.Addresses(self.paths)
+        self.shaped = interfaces.Shaped()
         self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
         self._fingerprint = ""
         self.persist: bool | None = True
@@ -575,6 +577,7 @@ class Lifecycle:
         if container.config is not None and container.lives:
             directory = self.paths.state(container.name)
             work.trial.append(steps.KeepLive(directory, state.text_of(directory + "/" + live.FILE), live.text_of(container.config)))
+        self._adjust_bandwidth(container, held, work)
         if container.config is not None and units.ours(container.config):
             work.files += unitfiles.files(container.config, container.resources, True, self._persists(container), self.paths)
         if text != seen.resources:
@@ -691,6 +694,19 @@ class Lifecycle:
         leaves = held.get("bridge") != value.get("bridge") if held else bool(record.get("damaged"))
         if leaves:
             work.last.append(bridges.LeaveBridge(name, held.get("bridge", ""), value, self.paths))
+
+    def _adjust_bandwidth(self, container: Container, held: dict[str, Any] | None, work: _Work) -> None:
+        """The limits of an interface that is there: as asked, also where somebody has changed them."""
+        value, before = addresses.of(container.config), addresses.of(held)
+        if container.seen.phase not in ("running", "paused") or not (value.get("bandwidth") or before.get("bandwidth")):
+            return
+        if value.get("bandwidth") and before:
+            from . import shaping
+
+            shaping.check(container.name, value["bandwidth"], before["resolved"]["bridge_mtu"])
+        plan = self.shaped.plan(container.name, value.get("bandwidth"), self.paths)
+        work.trial += plan.steps
+        work.warnings += plan.warnings
 
     def _look_up(self, settings: dict[str, Any]) -> None:
         """Refuse a container whose user, directory or command are certainly not there, before anything is stopped for it."""
@@ -972,6 +988,7 @@ class Lifecycle:
         """Let go of the helper and of the lock on the classes."""
         self.call.abandon()
         self.classes.finish()
+        self.shaped.finish()
 
     # What is returned
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 FILE = "live"
-PACKED = ("healthcheck", "labels")
+PACKED = ("healthcheck", "labels", "network.bandwidth")
 
 
 def text_of(config: dict[str, Any]) -> str:
@@ -38,8 +38,14 @@ def text_of(config: dict[str, Any]) -> str:
         "stop_timeout": config["stop_timeout"],
     }
     # What has structure goes as the supervisor reads it.
-    packed = {name: marshal.dumps(config.get(name), 2).hex() for name in PACKED}
+    packed = {name: marshal.dumps(_of(config, name), 2).hex() for name in PACKED}
     return "".join("%s %s\n" % line for line in {**lines, **packed}.items())
+
+
+def _of(config: dict[str, Any], name: str) -> Any:
+    key, _dot, inner = name.partition(".")
+    value = config.get(key)
+    return (value or {}).get(inner) if inner else value
 
 
 def over(config: dict[str, Any], text: str) -> dict[str, Any]:
@@ -57,7 +63,11 @@ def _lay_over(config: dict[str, Any], line: str) -> None:
     name, _space, value = line.partition(" ")
     key, _dot, inner = name.partition(".")
     if name in PACKED:
-        config[name] = marshal.loads(bytes.fromhex(value))
+        loaded = marshal.loads(bytes.fromhex(value))
+        if not inner:
+            config[key] = loaded
+        elif loaded is not None or inner in config[key]:
+            config[key] = {**config[key], inner: loaded}
         return
     if key not in config:
         raise ValueError("%r is no value of a configuration" % key)

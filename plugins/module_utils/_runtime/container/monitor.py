@@ -191,6 +191,8 @@ class Supervisor:
             if watched.log is not None:
                 progress.doing("opening the log", watched.log.path)
                 watched.log.open()
+            # What changed of its network since it was made holds for the new interface.
+            watched.spec["config"]["network"] = watched.values.config()["network"]
             watched.started = started = launch.start(watched.spec, progress)
             watched.kills_before = watched.oom_kills()
             if not self.limited:

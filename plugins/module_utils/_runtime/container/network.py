@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 
 from ..errors import InvalidInput
+from ..records import without_none
 from . import words
 
 TYPE_CHECKING = False
@@ -23,10 +24,11 @@ DEFAULT_BRIDGE = "bulkhead0"
 # Of the bridge of this name, where nothing else is asked for: private networks (RFC 1918, RFC 4193).
 DEFAULT_SUBNETS = ("10.98.107.1/24", "fd5c:9a3e:71b4::1/64")
 _MODES = ("none", "host", "bridge")
-_OF_A_BRIDGE = ("bridge", "subnet", "address", "gateway", "interface", "mtu")
+_OF_A_BRIDGE = ("bridge", "subnet", "address", "gateway", "interface", "mtu", "bandwidth")
 # dev_valid_name() of the kernel, and no "%", by which it would number interfaces.
 _INTERFACE = re.compile(r"[^\s/:%\0]{1,15}")
 _TAKEN = ("lo", ".", "..", "all", "default")
+_OF_A_WAY = ("rate", "burst", "latency", "limit", "peakrate", "method")
 _SMALLEST, _SMALLEST_6, _LARGEST = 68, 1280, 65535
 
 
@@ -66,6 +68,9 @@ def _parse_bridge(asked: dict[str, Any]) -> dict[str, Any]:
         "interface": _interface(asked.get("interface", "eth0"), "network.interface"),
         "mtu": None,
     }
+    bandwidth = _bandwidth(asked.get("bandwidth"))
+    if bandwidth:
+        found["bandwidth"] = bandwidth
     if asked.get("mtu") is not None:
         found["mtu"] = words.whole(asked["mtu"], "network.mtu", _SMALLEST, _LARGEST)
     version_6 = any(":" in address for address in found["address"])
@@ -190,9 +195,43 @@ def _gateways(value: object) -> list[str] | None:
     return [str(address) for address in in_order(found)]
 
 
+def _bandwidth(value: object) -> dict[str, Any] | None:
+    """The limits, as tc_bandwidth takes them."""
+    if value is None:
+        return None
+    from . import shaping
+
+    given: dict[str, Any] = {}
+    for way, asked in words.mapping(value, "network.bandwidth").items():
+        if way not in shaping.WAYS:
+            raise InvalidInput("network.bandwidth: %s is none of %s" % (way, ", ".join(shaping.WAYS)))
+        if asked is None:
+            continue
+        given[way] = without_none(words.mapping(asked, "network.bandwidth.%s" % way))
+        for name in given[way]:
+            if name not in _OF_A_WAY:
+                what = "network.bandwidth.%s: %s is none of %s"
+                raise InvalidInput(what % (way, name, ", ".join(_OF_A_WAY)))
+    try:
+        shaping.limit_of("x", given)
+    except InvalidInput as error:
+        error.problem = "network.bandwidth: %s" % error.problem
+        raise
+    return given
+
+
+def same_bandwidth(value: dict[str, Any] | None) -> Any:
+    """The limits in the one spelling by which they are compared."""
+    if not value:
+        return None
+    from . import shaping
+
+    return shaping.same(value)
+
+
 def asked(value: dict[str, Any]) -> dict[str, Any]:
-    """What was asked for, without what follows from the machine."""
-    return {name: given for name, given in value.items() if name != "resolved"}
+    """What was asked for and makes the interface, without what follows from the machine."""
+    return {name: given for name, given in value.items() if name not in ("resolved", "bandwidth")}
 
 
 def told(value: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,8 @@ RESOURCES = "resources.json"
 GROUP = "cgroup"
 # While this file lies beside the record, the container is meant to end and its monitor does not restart it.
 STOPPING = "stopping"
+# The container of a record with this file beside it has left its bridge, and only waits to be forgotten.
+LEFT = "left-bridge"
 
 
 def start_time(pid: int) -> int:

@@ -22,7 +22,7 @@ from ..cgroup.steps import wait_until
 from ..errors import BulkheadError
 from ..kernel import syscalls
 from ..plan import Step, apply
-from . import addresses, base, groups, live, log, payload, state, territory, units, words
+from . import base, groups, live, log, payload, state, territory, units, words
 from .paths import Paths
 from .remote import Helper
 from .wire import to_json
@@ -301,7 +301,7 @@ class Reserve(Step):
             file.write(self.record["cgroup"])
         state.write(self.directory, self.record)
         clear_stopping(self.directory)
-        remove_any("%s/%s" % (self.directory, addresses.LEFT))
+        remove_any("%s/%s" % (self.directory, state.LEFT))
 
     def undo(self) -> None:
         if self.old is None:
@@ -602,7 +602,7 @@ def _remove_state(directory: str) -> None:
         names = os.listdir(directory)
     except FileNotFoundError:
         return
-    last = (state.FILE, addresses.LEFT)
+    last = (state.FILE, state.LEFT)
     for name in sorted(names, key=lambda name: last.index(name) if name in last else -1):
         remove_any(directory + "/" + name)
     os.rmdir(directory)

@@ -28,7 +28,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
 from ..kernel.files import Tree
 from ..plan import apply
-from . import addresses, base, classes, groups, helper, launch, live, monitor, mountpoints, process, state, territory
+from . import base, classes, groups, helper, launch, live, monitor, mountpoints, process, state, territory
 from .journal import Journal
 from .log import Log
 from .paths import Paths
@@ -216,7 +216,7 @@ def main(path: str) -> int:
     import _socket  # noqa: F401  (before nothing can be loaded any more)
 
     if spec["wires"]:
-        from . import wiring  # noqa: F401
+        from . import shaping, wiring  # noqa: F401
 
     helper.seal_imports()
     gc.disable()
@@ -300,7 +300,7 @@ def _record(config: dict[str, Any], paths: Paths) -> dict[str, Any]:
     )
     record.setdefault("job", False)
     state.write(directory, record)
-    for name in (state.STOPPING, addresses.LEFT):
+    for name in (state.STOPPING, state.LEFT):
         try:
             os.unlink(directory + "/" + name)
         except FileNotFoundError:
@@ -340,10 +340,19 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
         "mount_points": sorted(set(mountpoints.kept(config["name"], paths).values())),
         "group_dies": group_dies(resources),
         "classes": classes.files(config.get("rdt"), config["name"]),
-        "wires": addresses.marks(config["name"], paths) if addresses.of(config) else {},
+        "wires": _wires(config, paths),
         "thaw": ("%s/%s/%s" % (freezer.tree.full(group.name), PAYLOAD, frozen[0]), frozen[1]),
         **groups.places(group),
     }
+
+
+def _wires(config: dict[str, Any], paths: Paths) -> dict[str, str]:
+    """By what the interfaces of a container on a bridge are found; what this needs is loaded for such a one alone."""
+    if config["network"]["mode"] != "bridge":
+        return {}
+    from . import addresses
+
+    return addresses.marks(config["name"], paths)
 
 
 def _step_aside(tree: Tree, group: str) -> None:

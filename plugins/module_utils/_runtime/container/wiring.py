@@ -20,7 +20,7 @@ import ipaddress
 import os
 
 from ..errors import BulkheadError
-from ..kernel import bridgeport, flock, namespaces, netdevice, netlink
+from ..kernel import bridgeport, flock, namespaces, netdevice, netlink, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,9 +45,12 @@ def marks(name: str, prefix: str, lock: str) -> dict[str, str]:
 
     prefix: of the node's directories, so that the things of another one are not taken for ours.
     """
+    from ..tc.observation import container_alias
+
     where = " below %s" % prefix if prefix else ""
     return {
-        "alias": ("bulkhead container_run: container %s%s" % (name, where))[:_LARGEST_ALIAS],
+        "name": name,
+        "alias": container_alias(name, prefix),
         "bridge_alias": ("bulkhead container_run: bridge%s" % where)[:_LARGEST_ALIAS],
         "lock": lock,
     }
@@ -150,6 +153,8 @@ class Wires:
     def plug(self) -> None:
         with netlink.Socket() as inside:
             index = self._make_pair(inside)
+            if self.network.get("bandwidth"):
+                self._limit()
             self._furnish(inside, index)
         os.close(self._home)
         self._door.close()
@@ -178,12 +183,28 @@ class Wires:
         ):
             self._door.do(message, self.network["bridge"])
 
+    def _limit(self) -> None:
+        """Set the limits of bandwidth, on the machine's side: this process has one thread, which
+        goes there for that, before anything of the container runs."""
+        from . import shaping
+
+        here = namespaces.open_network()
+        try:
+            syscalls.setns(self._home, syscalls.CLONE_NEWNET)
+            try:
+                shaping.apply(self.marks["name"], self.network["bandwidth"], self._end)
+            finally:
+                syscalls.setns(here, syscalls.CLONE_NEWNET)
+        finally:
+            os.close(here)
+
     def _move(self, inside: Socket, index: int) -> int:
         """Move the host's end out; returns its index there."""
         for _attempt in range(_ATTEMPTS):
             name = "bh" + os.urandom(6).hex()
             answer = inside.send([bridgeport.move(index, self._home, name)])[0]
             if not answer.errno:
+                self._end = name
                 return int(_there(self._door, name).index)
             if answer.errno != errno.EEXIST:
                 raise netlink.NetlinkError(answer, name)

@@ -34,6 +34,15 @@ TABLE = "bulkhead_tc_%d"
 CONTAINER = "bulkhead container %s"
 
 
+_LARGEST_ALIAS = 255  # IFALIASZ of include/uapi/linux/if.h, without the zero byte
+
+
+def container_alias(name: str, prefix: str) -> str:
+    """The alias of a container's interface. prefix: of the directories of the node that made it, so
+    that the containers of another one are not taken for its own."""
+    return (CONTAINER % name + (" below " + prefix if prefix else ""))[:_LARGEST_ALIAS]
+
+
 def helper_index(index: int) -> int:
     """The index of the helper device of an interface."""
     return _HELPERS + index

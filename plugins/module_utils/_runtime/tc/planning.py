@@ -24,13 +24,13 @@ from ..plan import Plan
 from . import features, targets
 from .limit import Class, Direction, Limit
 from .observation import (
-    CONTAINER,
     GROUP,
     OTHERS_HOOK,
     OWN_HOOK,
     TABLE,
     Hook,
     Place,
+    container_alias,
     elsewhere,
     helper_alias,
     helper_index,
@@ -100,7 +100,7 @@ def find(place: Place, limit: Limit) -> Link | None:
     """The interface that a limit is of; None where it is not there."""
     if not limit.container:
         return place.link(limit.interface)
-    alias = CONTAINER % limit.container
+    alias = container_alias(limit.container, os.environ.get("BULKHEAD_PREFIX", "").rstrip("/"))
     found = [link for link in place.links() if link.alias == alias]
     return found[0] if found else None
 

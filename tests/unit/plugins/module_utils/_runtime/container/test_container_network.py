@@ -67,6 +67,11 @@ def test_what_is_left_out():
         ({"mode": "bridge", "bridge": "br/0"}, "no name that an interface"),
         ({"mode": "bridge", "bridge": "br%d"}, "no name that an interface"),
         ({"mode": "bridge", "mtu": 60}, "mtu"),
+        ({"mode": "bridge", "bandwidth": {"up": {"rate": "1mbit"}}}, "none of egress, ingress"),
+        ({"mode": "bridge", "bandwidth": {"egress": {}}}, "rate is missing"),
+        ({"mode": "bridge", "bandwidth": {"egress": {"rate": "10M"}}}, "10M"),
+        ({"mode": "bridge", "bandwidth": {"egress": {"rate": "1mbit", "speed": 1}}}, "speed"),
+        ({"mode": "host", "bandwidth": {"egress": {"rate": "1mbit"}}}, "network.bandwidth: it is"),
         ({"mode": "bridge", "mtu": 1000, "address": "fd00::2/64"}, "1280"),
     ],
 )

@@ -135,6 +135,12 @@ BRIDGED = st.fixed_dictionaries(
         "gateway": st.sampled_from(["none", ["10.1.2.1"], ["10.1.2.9", "fd00::1"]]),
         "interface": st.sampled_from(["eth0", "lan"]),
         "mtu": st.sampled_from([1400, 9000]),
+        "bandwidth": st.sampled_from(
+            [
+                {"egress": {"rate": "10mbit"}},
+                {"egress": {"rate": "1gbit", "burst": "64K"}, "ingress": {"rate": "2mbit"}},
+            ]
+        ),
     },
 )
 
@@ -155,6 +161,15 @@ def network(value, chance):
     if isinstance(value.get("gateway"), list):
         gateways = value["gateway"]
         value["gateway"] = gateways[0] if len(gateways) == 1 else shuffled(gateways, chance)
+    if "bandwidth" in value:
+        value["bandwidth"] = {
+            way: {
+                name: one_of(chance, text, {"10mbit": "10000kbit", "1gbit": "1000Mbit/s"}.get(text, text))
+                for name, text in given.items()
+            }
+            for way, given in shuffled(list(value["bandwidth"].items()), chance)
+        }
+        value["bandwidth"].setdefault("ingress", one_of(chance, None, {"rate": "max"}))
     if "mtu" in value:
         value["mtu"] = one_of(chance, value["mtu"], str(value["mtu"]))
     return value
@@ -422,8 +437,9 @@ def test_a_diff_shows_no_value_of_the_environment():
 
 
 def test_what_changes_live_is_read_as_it_was_written():
-    before = parsed()
+    before = parsed(network="bridge")
     after = parsed(
+        network={"mode": "bridge", "bandwidth": {"egress": {"rate": "10mbit"}}},
         restart_policy="on-failure:3",
         log={"max_size": "1M", "max_files": 5},
         stop_signal="INT",
