@@ -8,6 +8,9 @@ burn SECONDS WORKERS   use all the CPU time there is
 hoard BYTES            use memory until there is that much of it, or until the kernel ends it
 fork MOST              make processes until there are that many, or until the kernel refuses
 write BYTES            write that much to the disk, past the page cache
+receive PORT           take what one connection sends, and tell it how much that was
+send ADDRESS PORT SECONDS
+                       send there as fast as it goes
 fill FILE BYTES        make a file of that size, or until the kernel refuses
 look                   see what can be seen, and try what must not work
 """
@@ -103,6 +106,37 @@ def write(size):
     return {"seconds": elapsed, "rate": int(size) / elapsed}
 
 
+def receive(port):
+    count = 0
+    with socket.create_server(("", int(port))) as listener:
+        listener.settimeout(60)
+        connection, _address = listener.accept()
+        with connection:
+            while True:
+                data = connection.recv(1 << 16)
+                if not data:
+                    break
+                count += len(data)
+            connection.sendall(b"%d" % count)
+    return {"bytes": count}
+
+
+def send(address, port, seconds):
+    for _turn in range(100):
+        try:
+            connection = socket.create_connection((address, int(port)), 30)
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+    started = time.monotonic()
+    with connection:
+        while time.monotonic() < started + float(seconds):
+            connection.sendall(b"x" * (16 << 10))
+        connection.shutdown(socket.SHUT_WR)
+        arrived = int(connection.recv(64))
+    return {"rate": arrived * 8 / (time.monotonic() - started)}
+
+
 def fill(path, size):
     block = b"x" * (1 << 20)
     have = 0
@@ -163,5 +197,5 @@ def look():
 
 
 if __name__ == "__main__":
-    commands = {function.__name__: function for function in (lateness, burn, hoard, fork, write, fill, look)}
+    commands = {function.__name__: function for function in (lateness, burn, hoard, fork, write, receive, send, fill, look)}
     print(json.dumps(commands[sys.argv[1]](*sys.argv[2:])))

@@ -240,9 +240,10 @@ def quotas(kernel):
 
 
 def network(kernel):
-    """Network bandwidth: what shapes what goes out, what drops what comes in."""
+    """Networks of containers; what shapes what goes out, what drops what comes in."""
     features = {}
     for name, parts in (
+        ("bridge", (("VETH", "veth"), ("BRIDGE", "bridge"))),
         ("shaping", (("NET_SCH_TBF", "sch_tbf"), ("NET_SCH_HTB", "sch_htb"))),
         ("policing", (("NET_SCH_INGRESS", "sch_ingress"), ("NET_ACT_POLICE", "act_police"))),
         ("ifb", (("NET_SCH_INGRESS", "sch_ingress"), ("IFB", "ifb"), ("NET_ACT_MIRRED", "act_mirred"))),
