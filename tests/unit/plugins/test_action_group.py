@@ -9,12 +9,20 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.bulkhead.linux.plugins.module_utils import _cgroup_options, _container_options, _module, _resctrl_options, _tc_options
+from ansible_collections.bulkhead.linux.plugins.module_utils import (
+    _cgroup_options,
+    _container_options,
+    _module,
+    _quota_options,
+    _resctrl_options,
+    _tc_options,
+)
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kinds import KINDS
 
 OPTIONS = {
     "cgroup_group": _cgroup_options.GROUP,
     "resctrl_schema": _resctrl_options.GROUP,
+    "disk_quota": _quota_options.QUOTA,
     "tc_bandwidth": _tc_options.LIMIT,
     "container_run": _container_options.CONTAINER,
 }

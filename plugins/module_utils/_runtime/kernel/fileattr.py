@@ -65,29 +65,37 @@ def get_at(directory: int, name: bytes) -> tuple[int, bool]:
     """The same of a name in an open directory, which is opened only where the kernel has no call by
     name.
     """
-    if _by_name[0] if _by_name else reaches_all():
-        syscalls.file_getattr(directory, name, _address, _size, _AT_SYMLINK_NOFOLLOW)
-        flags, _extent, _extents, project, _cow = _FILE_ATTR.unpack_from(_buffer)
-        return project, bool(flags & PROJECT_INHERITED)
-    fd = os.open(name, _OPEN, dir_fd=directory)
-    try:
-        return get(fd)
-    finally:
-        os.close(fd)
+    return change_at(directory, name, None)
 
 
 def set_at(directory: int, name: bytes, project: int, inherited: bool) -> None:
     """Put what a name in an open directory leads to into a project; a symbolic link itself, and not
     what it points to.
     """
-    if not reaches_all():
+    change_at(directory, name, (project, inherited))
+
+
+def change_at(
+    directory: int, name: bytes, wanted: tuple[int, bool] | None, only: int | None = None
+) -> tuple[int, bool]:
+    """Both at once: what it was is returned, and is changed where it is something else.
+
+    wanted: None to look only. only: change no other than one of this project.
+    """
+    if not (_by_name[0] if _by_name else reaches_all()):
         fd = os.open(name, _OPEN, dir_fd=directory)
         try:
-            return set(fd, project, inherited)
+            before = get(fd)
+            if wanted is not None and before != wanted and only in (None, before[0]):
+                set(fd, *wanted)
+            return before
         finally:
             os.close(fd)
     syscalls.file_getattr(directory, name, _address, _size, _AT_SYMLINK_NOFOLLOW)
-    flags, extent, extents, _project, cow = _FILE_ATTR.unpack_from(_buffer)
-    flags = flags | PROJECT_INHERITED if inherited else flags & ~PROJECT_INHERITED
-    _FILE_ATTR.pack_into(_buffer, 0, flags, extent, extents, project, cow)
-    return syscalls.file_setattr(directory, name, _address, _size, _AT_SYMLINK_NOFOLLOW)
+    flags, extent, extents, project, cow = _FILE_ATTR.unpack_from(_buffer)
+    before = (project, bool(flags & PROJECT_INHERITED))
+    if wanted is not None and before != wanted and only in (None, project):
+        flags = flags | PROJECT_INHERITED if wanted[1] else flags & ~PROJECT_INHERITED
+        _FILE_ATTR.pack_into(_buffer, 0, flags, extent, extents, wanted[0], cow)
+        syscalls.file_setattr(directory, name, _address, _size, _AT_SYMLINK_NOFOLLOW)
+    return before

@@ -50,6 +50,7 @@ class FileSystem:
         self.place = quotactl.Place(fd, self.device)
         self.type = mount.fstype
         self._states: dict[str, tuple[bool, bool]] = {}
+        self._maxima: dict[str, tuple[int, int]] = {}
         self._units: int | None = None
 
     @property
@@ -110,10 +111,11 @@ class FileSystem:
 
     def maximum(self, kind: str) -> tuple[int, int]:
         """The largest limits that can be kept, of bytes and of inodes."""
-        most_bytes, most_inodes = (
-            _MAX_V0 if self._format(kind) in (quotactl.FORMAT_V0, quotactl.FORMAT_OLD) else _MAX
-        )
-        return most_bytes - most_bytes % self.unit, most_inodes
+        if kind not in self._maxima:
+            small = self._format(kind) in (quotactl.FORMAT_V0, quotactl.FORMAT_OLD)
+            most_bytes, most_inodes = _MAX_V0 if small else _MAX
+            self._maxima[kind] = (most_bytes - most_bytes % self.unit, most_inodes)
+        return self._maxima[kind]
 
     def require(self, kind: str, enable: bool) -> bool:
         """Refuse where a kind is not counted, or not enforced and not to be; returns whether it is

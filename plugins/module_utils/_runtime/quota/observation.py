@@ -14,7 +14,7 @@ from ..kernel import btrfs, mounts, quotactl
 from . import tree
 from .filesystem import FileSystem, mount_at, nothing_there
 from .projects import Projects
-from .subvolume import Subvolume, open_subvolume
+from .subvolume import Accounting, Subvolume, open_subvolume
 from .wanted import KINDS
 
 TYPE_CHECKING = False
@@ -49,6 +49,7 @@ class Observation:
     def __init__(self) -> None:
         self._filesystems: dict[str, FileSystem] = {}
         self._mounts: dict[int, Mount] | None = None
+        self._accounting: dict[str, Accounting] = {}
         self._tops: dict[str, TopLevel] = {}
         self._graces: dict[tuple[str, str], tuple[int, int]] = {}
         self._projects: Projects | None = None
@@ -75,7 +76,7 @@ class Observation:
         """The subvolume at a path; whoever asks closes it, as there may be more than open files."""
         if self._mounts is None:
             self._mounts = {mount.id: mount for mount in mounts.mounts()}
-        return open_subvolume(path, self._mounts)
+        return open_subvolume(path, self._mounts, self._accounting)
 
     def top_level(self, volume: Subvolume) -> TopLevel:
         """The top level of a subvolume's file system."""

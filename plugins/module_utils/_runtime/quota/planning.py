@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..kernel.quotactl import Dquot
     from .filesystem import FileSystem
     from .observation import Observation
     from .wanted import Quota
@@ -160,26 +161,34 @@ def _plan_limits(
     """(what the limits will be, which of them were rounded)."""
     now = plan.seen.dquot(fs, quota.type, identity)
     wanted = _kept(quota, fs) if quota.limits else {}
-    then = now._replace(**wanted)
-    for soft, hard in (SIZES, COUNTS):
-        if soft in wanted or hard in wanted:
-            hint = "a limit that is not given stays as it is: give both"
-            check_pair(quota.called, soft, getattr(then, soft), hard, getattr(then, hard), hint)
-    if then != now:
+    held = dict(zip(LIMITS, (now.block_soft, now.block_hard, now.inode_soft, now.inode_hard)))
+    effective = {**held, **wanted}
+    if effective != held:
+        _check_pairs(quota, effective)
+        then = now._replace(**wanted)
         plan.steps.append(steps.SetLimits(fs.place, KINDS[quota.type], quota.called, now, then))
-        for limit, used, what in (
-            (then.block_hard, now.blocks, "bytes"),
-            (then.inode_hard, now.inodes, "inodes"),
-        ):
-            if 0 < limit < used:
-                plan.warn(
-                    "%s: %d %s are used already, which is more than the hard limit of %d"
-                    % (quota.called, used, what, limit)
-                )
-    effective = {option: getattr(then, option) for option in LIMITS}
-    return effective, [
-        option for option, value in quota.limits.items() if effective[option] != value
-    ]
+        _warn_of_use(plan, quota, then)
+    rounded = [option for option, value in quota.limits.items() if effective[option] != value]
+    return effective, rounded
+
+
+def _check_pairs(quota: Quota, effective: dict[str, int]) -> None:
+    for soft, hard in (SIZES, COUNTS):
+        if soft in quota.limits or hard in quota.limits:
+            hint = "a limit that is not given stays as it is: give both"
+            check_pair(quota.called, soft, effective[soft], hard, effective[hard], hint)
+
+
+def _warn_of_use(plan: QuotaPlan, quota: Quota, then: Dquot) -> None:
+    for limit, used, what in (
+        (then.block_hard, then.blocks, "bytes"),
+        (then.inode_hard, then.inodes, "inodes"),
+    ):
+        if 0 < limit < used:
+            plan.warn(
+                "%s: %d %s are used already, which is more than the hard limit of %d"
+                % (quota.called, used, what, limit)
+            )
 
 
 def _kept(quota: Quota, fs: FileSystem) -> dict[str, int]:

@@ -25,17 +25,45 @@ if TYPE_CHECKING:
 _SIMPLE_MODE = "squota"
 
 
+class Accounting:
+    """What a btrfs file system as a whole says of its quotas; each thing is asked for once.
+
+    way: how data is counted; kernels that do not say so know one way only. inconsistent: whether
+    the numbers are known to be wrong; limits are not looked at then.
+    """
+
+    def __init__(self, uuid: str) -> None:
+        self.enabled = btrfs.told(uuid, "enabled") == "1"
+        self.way = SIMPLE if btrfs.told(uuid, "mode") == _SIMPLE_MODE else FULL
+        self.inconsistent = btrfs.told(uuid, "inconsistent") == "1"
+        self._relations: list[tuple[int, int]] | None = None
+        self._parents: dict[int, int] | None = None
+
+    def relations(self, fd: int) -> list[tuple[int, int]]:
+        if self._relations is None:
+            self._relations = btrfs.relations(fd)
+        return self._relations
+
+    def parents(self, fd: int) -> dict[int, int]:
+        if self._parents is None:
+            self._parents = btrfs.parents(fd)
+        return self._parents
+
+
 class Subvolume:
     """One subvolume, and what its file system counts; open as long as the object lives."""
 
-    def __init__(self, path: str, mount: Mount) -> None:
+    def __init__(self, path: str, mount: Mount, told: dict[str, Accounting]) -> None:
+        """told: what was found out about file systems, by their UUID."""
         self.path = path
         self.mount = mount
         self.device = block.path_of(mount.device) or mount.source
         self.fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.id = btrfs.subvolume_of(self.fd)
         self.uuid = btrfs.uuid_of(self.fd)
-        self._relations: list[tuple[int, int]] | None = None
+        if self.uuid not in told:
+            told[self.uuid] = Accounting(self.uuid)
+        self._whole = told[self.uuid]
 
     def __del__(self) -> None:
         self.close()
@@ -47,17 +75,15 @@ class Subvolume:
 
     @property
     def enabled(self) -> bool:
-        return btrfs.told(self.uuid, "enabled") == "1"
+        return self._whole.enabled
 
     @property
     def accounting(self) -> str:
-        """How data is counted; kernels that do not say so know one way only."""
-        return SIMPLE if btrfs.told(self.uuid, "mode") == _SIMPLE_MODE else FULL
+        return self._whole.way
 
     @property
     def inconsistent(self) -> bool:
-        """Whether the numbers are known to be wrong; limits are not looked at then."""
-        return btrfs.told(self.uuid, "inconsistent") == "1"
+        return self._whole.inconsistent
 
     @property
     def own(self) -> int:
@@ -86,13 +112,13 @@ class Subvolume:
 
     def members(self, group: int) -> list[int]:
         """The groups that are in a group."""
-        if self._relations is None:
-            self._relations = btrfs.relations(self.fd) if self.enabled else []
-        return [one for one, other in self._relations if other == group]
+        if not self.enabled:
+            return []
+        return [one for one, other in self._whole.relations(self.fd) if other == group]
 
     def nested(self) -> list[int]:
         """The subvolumes that lie in this one, at any depth."""
-        above = btrfs.parents(self.fd)
+        above = self._whole.parents(self.fd)
         found = []
         for one in above:
             at: int | None = one
@@ -109,10 +135,10 @@ class Subvolume:
         return btrfs.created_at(self.fd, self.id) >= btrfs.enabled_at(self.fd)
 
 
-def open_subvolume(path: str, mounted: dict[int, Mount]) -> Subvolume:
+def open_subvolume(path: str, mounted: dict[int, Mount], told: dict[str, Accounting]) -> Subvolume:
     """The subvolume at a path. Raises InvalidInput where there is none.
 
-    mounted: what is mounted, by the id of the mount.
+    mounted: what is mounted, by the id of the mount. told: what was found out about file systems.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -140,7 +166,7 @@ def open_subvolume(path: str, mounted: dict[int, Mount]) -> Subvolume:
         raise InvalidInput(
             "%s is an ordinary directory and no subvolume" % path, target=path, hint=hint
         )
-    return Subvolume(path, mount)
+    return Subvolume(path, mount, told)
 
 
 def not_enabled(volume: Subvolume) -> BulkheadError:

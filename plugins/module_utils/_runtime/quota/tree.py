@@ -83,11 +83,10 @@ def tag(
     path = [b""]
 
     def change(parent: int, name: bytes, is_directory: bool) -> None:
-        now = fileattr.get_at(parent, name)
         wanted = (project, inherited and is_directory)
-        if now == wanted or (only is not None and now[0] != only):
+        now = fileattr.change_at(parent, name, wanted, only)
+        if now == wanted or only not in (None, now[0]):
             return
-        fileattr.set_at(parent, name, *wanted)
         changed.append((os.fsdecode(os.path.join(path[0], name)), now))
         if len(changed) % _TOLD_EVERY == 0:
             syscalls.set_name("quota %d" % len(changed))  # for whoever asks ps(1) how far it is

@@ -60,6 +60,7 @@ class Quota:
         self.accounting: str | None = None
         # Whether the directory is made by a step that comes before those of this quota.
         self.made_later = False
+        self._called = ""
 
     @property
     def of_all(self) -> bool:
@@ -69,12 +70,16 @@ class Quota:
     @property
     def called(self) -> str:
         """What it is called in messages."""
-        return called(
+        return self._called or called(
             self.path,
             self.type,
             self.directory,
             self.name or ("" if self.id is None else str(self.id)),
         )
+
+    def complete(self) -> None:
+        """All that names it is known: its name is put together once, as it is asked for often."""
+        self._called = self.called
 
 
 def called(path: str, kind: str, directory: str, identity: str) -> str:
@@ -103,6 +108,7 @@ def parse(options: dict[str, Any]) -> Quota:
             raise InvalidInput(problem % (quota.path, projects.PROJECTS, quota.directory))
     if options.get("id") is not None:
         _read_id(quota, options)
+    quota.complete()
     for option in LIMITS:
         if options.get(option) is not None:
             quota.asked[option] = options[option]

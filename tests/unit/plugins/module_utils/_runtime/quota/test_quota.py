@@ -273,8 +273,13 @@ def tags(monkeypatch):
         return os.path.normpath(os.path.join(os.readlink("/proc/self/fd/%d" % directory), os.fsdecode(name)))
 
     monkeypatch.setattr(tree.fileattr, "reaches_all", lambda: True)
-    monkeypatch.setattr(tree.fileattr, "get_at", lambda fd, name: held.get(key(fd, name), (0, False)))
-    monkeypatch.setattr(tree.fileattr, "set_at", lambda fd, name, project, on: held.update({key(fd, name): (project, on)}))
+    def change_at(fd, name, wanted, only=None):
+        before = held.get(key(fd, name), (0, False))
+        if wanted is not None and before != wanted and only in (None, before[0]):
+            held[key(fd, name)] = wanted
+        return before
+
+    monkeypatch.setattr(tree.fileattr, "change_at", change_at)
     monkeypatch.setattr(tree.fileattr, "get", lambda fd: held.get(key(fd, b"."), (0, False)))
     return held
 
@@ -354,14 +359,14 @@ def test_the_walk_puts_back_what_it_changed_where_it_fails(places, tags, monkeyp
     one.mkdir()
     (one / "file").write_text("x")
     tags[str(one / "file")] = (9, False)
-    before, real = dict(tags), tree.fileattr.set_at
+    before, real = dict(tags), tree.fileattr.change_at
 
-    def refuse(fd, name, number, on):
-        if name == b"file" and number != 9:
+    def refuse(fd, name, wanted, only=None):
+        if name == b"file" and wanted is not None and wanted[0] != 9:
             raise OSError(5, "for the test")
-        real(fd, name, number, on)
+        return real(fd, name, wanted, only)
 
-    monkeypatch.setattr(tree.fileattr, "set_at", refuse)
+    monkeypatch.setattr(tree.fileattr, "change_at", refuse)
     with pytest.raises(BulkheadError, match="could not be put into project"):
         converge(project(disk, one, block_hard="1M"))
     assert {path: tag for path, tag in tags.items() if tag != (0, False)} == before
