@@ -131,10 +131,10 @@ def bucket_facts(bucket: traffic.Bucket) -> dict[str, Any]:
 
 def class_facts(values: traffic.HtbClass) -> dict[str, Any]:
     """One class, for people and in ticks."""
-    unlimited = values.rate == units.MOST_RATE
+    unlimited = values.rate == units.UNLIMITED
     return {
         "rate": "max" if unlimited else units.format_rate(values.rate),
-        "ceil": "max" if values.ceil == units.MOST_RATE else units.format_rate(values.ceil),
+        "ceil": "max" if values.ceil == units.UNLIMITED else units.format_rate(values.ceil),
         "burst": units.bytes_of(values.buffer, values.rate),
         "burst_ticks": values.buffer,
         "priority": values.prio,

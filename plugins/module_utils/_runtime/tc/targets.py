@@ -154,9 +154,9 @@ def queue_of(
     if wanted is None:  # no classes any more: what they shared stays
         if seen.kind != "htb" or seen.foreign:
             return None
-        rate = seen.nodes[WHOLE].values.rate if WHOLE in seen.nodes else units.MOST_RATE
+        rate = seen.nodes[WHOLE].values.rate if WHOLE in seen.nodes else units.UNLIMITED
         wanted = Direction(
-            {"rate": units.format_rate(rate) if rate < units.MOST_RATE else "max"}, what
+            {"rate": units.format_rate(rate) if rate < units.UNLIMITED else "max"}, what
         )
     tree = Tree()
     if wanted.rate is not None:
@@ -177,7 +177,7 @@ def _whole(wanted: Direction | None, seen: Tree, mtu: int, what: str) -> HtbClas
             return htb_class(
                 held.rate, held.rate, mtu, what, units.bytes_of(held.buffer, held.rate)
             )
-    return htb_class(units.MOST_RATE, units.MOST_RATE, mtu, what)
+    return htb_class(units.UNLIMITED, units.UNLIMITED, mtu, what)
 
 
 def _the_rest(tree: Tree, mtu: int, what: str) -> Node:
@@ -190,6 +190,11 @@ def _the_rest(tree: Tree, mtu: int, what: str) -> Node:
 
 def _kept_classes(wanted: Direction | None, seen: Tree, mtu: int, what: str) -> Wanted:
     """The same classes under another limit of all."""
+    if wanted is not None and (wanted.latency or wanted.limit or wanted.peakrate):
+        raise InvalidInput(
+            "%s: latency, limit and peakrate are of one queue, and there are classes" % what,
+            hint="leave them out, or remove the classes with classes: []",
+        )
     tree = Tree("htb", seen.handle)
     tree.nodes = dict(seen.nodes)
     tree.leaves, tree.filters = seen.leaves, seen.filters
@@ -199,7 +204,7 @@ def _kept_classes(wanted: Direction | None, seen: Tree, mtu: int, what: str) -> 
         tree.nodes[DEFAULT] = _the_rest(tree, mtu, what)
     result = Wanted(tree)
     result.steered = None
-    result.unlimited = tree.nodes[WHOLE].values.rate == units.MOST_RATE
+    result.unlimited = tree.nodes[WHOLE].values.rate == units.UNLIMITED
     return result
 
 
@@ -237,7 +242,7 @@ def _with_classes(
         parent = numbers[one.parent] if one.parent else WHOLE
         values = htb_class(one.rate, one.ceil, mtu, "class " + one.name, one.burst, one.priority)
         tree.nodes[numbers[one.name]] = Node(parent, values)
-    result.unlimited = rest is None and tree.nodes[WHOLE].values.rate == units.MOST_RATE
+    result.unlimited = rest is None and tree.nodes[WHOLE].values.rate == units.UNLIMITED
     if rest is None:
         tree.nodes[DEFAULT] = _the_rest(tree, mtu, what)
     tree.leaves = _leaves(tree, seen, leaf_kind)

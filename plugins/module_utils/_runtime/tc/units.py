@@ -26,6 +26,8 @@ MOST_TICKS = (1 << 32) - 1
 MOST_BYTES = (1 << 32) - 1  # of a limit: struct tc_tbf_qopt counts it in 32 bits
 LEAST_RATE = 1000  # bytes per second: 8 kbit/s
 MOST_RATE = 50000000000  # 400 Gbit/s
+# What a class gets that is not to be limited: more than anybody can ask for.
+UNLIMITED = MOST_RATE + 1
 _DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 _PREFIXES = {**_DECIMAL, **_BINARY}

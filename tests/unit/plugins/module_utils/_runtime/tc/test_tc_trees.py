@@ -121,6 +121,17 @@ def test_another_limit_of_all_leaves_the_classes() -> None:
     assert steps == [("class 7001:1", True, True), ("class 7001:ffff", True, True)]
 
 
+def test_what_is_of_one_queue_is_refused_while_there_are_classes() -> None:
+    seen = queue({"rate": "20mbit"}, [WEB]).tree
+    with pytest.raises(InvalidInput, match="there are classes"):
+        queue({"rate": "20mbit", "latency": "5ms"}, None, seen)
+
+
+def test_the_highest_rate_is_a_limit() -> None:
+    assert not queue({"rate": "400gbit"}, [WEB]).unlimited
+    assert queue({"rate": "max"}, [WEB]).unlimited
+
+
 def test_classes_alone_keep_the_limit_of_the_bucket_that_was_there() -> None:
     bucket = queue({"rate": "20mbit", "burst": 30000}, None).tree
     wanted = queue(None, [WEB], bucket)
