@@ -507,9 +507,10 @@ class _Work:
                     )
                 )
             steps.append(self._filter(hook, own, action, text))
-        for item in hook.ours:
-            if item not in serving[:1]:
-                steps.append(self._removed_filter(item))
+        unwanted = [item for item in hook.ours if item not in serving[:1]]
+        if not action:  # one request takes all of a preference
+            unwanted = list({item.preference: item for item in unwanted}.values())
+        steps += [self._removed_filter(item, not action) for item in unwanted]
         if not action and own and hook.kind and not hook.others and not hook.outgoing:
             messages = [traffic.delete_qdisc(index, traffic.HOOK_PARENT, traffic.HOOK)]
             back = [traffic.add_hook(index, hook.kind)]
@@ -563,7 +564,9 @@ class _Work:
         target = "%s: filter on what it receives, pref %d node %x" % (self.label, preference, node)
         return Change(self.place, target, None, text, [message], back, "police")
 
-    def _removed_filter(self, item: Item) -> Change:
+    def _removed_filter(self, item: Item, whole: bool) -> Change:
+        """whole: with its preference, of which the kernel else keeps an empty table beside those
+        of others (u32_delete())."""
         index, node = self.link.index, item.handle & 0xFFF
         target = "%s: filter on what it receives, pref %d node %x" % (
             self.label,
@@ -571,7 +574,7 @@ class _Work:
             node,
         )
         message = traffic.delete_filter(
-            index, traffic.INGRESS, item.handle, item.preference, traffic.ALL, "u32"
+            index, traffic.INGRESS, 0 if whole else item.handle, item.preference, traffic.ALL, "u32"
         )
         done = traffic.Action(item.options)
         again = (
