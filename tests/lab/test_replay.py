@@ -32,6 +32,13 @@ for c in web own idle job; do
   echo $c $(grep -o '"status": "[a-z]*"' /run/bulkhead/containers/$c/state.json 2>/dev/null || echo nothing)
 done
 """
+# The units of role node had other names once: as they were left by that release, and what of them is there.
+EARLIER = """
+cd /etc/systemd/system
+for end in service path; do cp /bulkhead/roles/node/files/bulkhead.$end bulkhead-replay.$end; done
+systemctl daemon-reload; systemctl -q enable bulkhead-replay.service; systemctl -q enable --now bulkhead-replay.path
+"""
+LEFT_OF_EARLIER = "find /etc/systemd /run/systemd -name '*bulkhead-replay*'; systemctl list-units --all --plain --no-legend 'bulkhead-replay*'"
 
 pytestmark = pytest.mark.turns("reboots")
 
@@ -60,12 +67,15 @@ def reboot_on_v2(node: Node) -> None:
         {"name": "idle", "command": ["sleep", "100000"], "state": "stopped"},
         {"name": "job", "command": ["true"], "wait": True},
     ]
+    node.run(EARLIER)
+    assert len(node.run(LEFT_OF_EARLIER).stdout.splitlines()) > 4
     plays.tasks(
         [node],
         {"ansible.builtin.include_role": {"name": "bulkhead.linux.node"}, "vars": {"node_report": False}},
         {"bulkhead.linux.cgroup_group": {"groups": groups}},
         {"bulkhead.linux.container_run": {"containers": containers}},
     )
+    assert node.run(LEFT_OF_EARLIER).stdout == ""
     before = look(node)
     assert len(before.splitlines()) > 15
     assert plays.bulkhead(node, "drift") == (0, {"drift": [], "failures": []})
