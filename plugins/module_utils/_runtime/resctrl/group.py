@@ -197,7 +197,12 @@ def _parse_rest(group: Group, options: dict[str, Any]) -> None:
                 parse_cpus(entry.get("cpus"), where + "cpus"),
             )
         )
+    counted: dict[int, str] = {}
     for monitor in group.monitors:
+        for cpu in sorted(monitor.cpus or ()):
+            if cpu in counted:
+                raise InvalidInput("monitor_groups %s: CPU %d is that of %s, and is counted in one of them only" % (monitor.name, cpu, counted[cpu]))
+            counted[cpu] = monitor.name
         if monitor.cpus and group.cpus is not None and not monitor.cpus <= group.cpus:
             outside = units.format_list(monitor.cpus - group.cpus)
             raise InvalidInput("monitor_groups %s: it cannot have the CPUs %s, which the class does not have" % (monitor.name, outside))

@@ -366,8 +366,7 @@ class _Work:
         for name, hook in (("output", nftables.LOCAL_OUT), ("postrouting", nftables.POST_ROUTING)):
             rules: list[tuple[list[Expression], str]] = []
             for one, minor in wanted.steered or []:
-                assert one.match is not None
-                if bool(one.match.cgroup) == (name == "output"):
+                if one.match and bool(one.match.cgroup) == (name == "output"):
                     rules += self._rules(one, wanted.tree.handle | minor)
             if rules:
                 found.append((name, hook, [*self._guards(name, wanted.tree.handle), *rules]))
@@ -392,7 +391,8 @@ class _Work:
         return found
 
     def _rules(self, one: Class, priority: int) -> list[tuple[list[Expression], str]]:
-        assert one.match is not None
+        if one.match is None:
+            return []
         group, shown = None, ""
         if one.match.cgroup:
             group = self._group(one)
@@ -412,8 +412,7 @@ class _Work:
 
     def _group(self, one: Class) -> tuple[int, int] | None:
         """(level, id) of a control group; None where it is waited for."""
-        assert one.match is not None
-        name = one.match.cgroup
+        name = one.match.cgroup if one.match else ""
         root = next((mount.path for mount in mounts.mounts("cgroup2")), "")
         if not root:
             raise InvalidInput(
@@ -443,9 +442,8 @@ class _Work:
 
     def helpers(self) -> list[Step]:
         """A helper device is made, limited, and then brought up."""
-        if not self._needs_helper():
+        if self.inside is None or not self._needs_helper():
             return []
-        assert self.inside is not None
         held, index = self.seen.helper, self.helper.index
         steps: list[Step] = []
         if held is None:

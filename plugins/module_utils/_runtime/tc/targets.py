@@ -247,8 +247,7 @@ def _with_classes(
         tree.nodes[DEFAULT] = _the_rest(tree, mtu, what)
     tree.leaves = _leaves(tree, seen, leaf_kind)
     for one in classes:
-        if one.match and one.match.needs_nftables:
-            assert result.steered is not None
+        if one.match and one.match.needs_nftables and result.steered is not None:
             result.steered.append((one, numbers[one.name]))
         elif one.match:
             for kind, keys in one.match.rules():
