@@ -213,6 +213,10 @@ class FakeResctrl(Tree):
         self.log.append(("rmdir", path))
 
     def write(self, path: str, text: str) -> None:
+        if path.endswith("/cpus_list") and "/mon_groups/" not in path:
+            # A new mask clears those of the monitoring groups (rdtgroup_cpus_write(), fs/resctrl/rdtgroup.c).
+            for file in (self.base / path).parent.glob("mon_groups/*/cpus_list"):
+                self._put(str(file.relative_to(self.base)), "")
         if not (self.base / path).exists():
             raise refuse(errno.ENOENT)
         group, _slash, file = path.rpartition("/")
