@@ -49,7 +49,8 @@ EXAMPLES = r"""
   bulkhead.linux.tc_bandwidth_info:
   register: network
 
-- name: Name the interfaces that are ansible.builtin.debug:
+- name: Name the interfaces that are
+  ansible.builtin.debug:
     msg: "{{ network.interfaces | selectattr('limited') | map(attribute='interface') | list }}"
 
 - name: Measure for two seconds what passes
@@ -58,7 +59,8 @@ EXAMPLES = r"""
     interval: 2
   register: network
 
-- name: Show it ansible.builtin.debug:
+- name: Show it
+  ansible.builtin.debug:
     msg: "{{ network.interfaces[0].egress.measured.bits_per_second | default('not limited') }}"
 """
 

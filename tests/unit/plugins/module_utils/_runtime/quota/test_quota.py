@@ -273,6 +273,7 @@ def tags(monkeypatch):
         return os.path.normpath(os.path.join(os.readlink("/proc/self/fd/%d" % directory), os.fsdecode(name)))
 
     monkeypatch.setattr(tree.fileattr, "reaches_all", lambda: True)
+
     def change_at(fd, name, wanted, only=None):
         before = held.get(key(fd, name), (0, False))
         if wanted is not None and before != wanted and only in (None, before[0]):
