@@ -21,6 +21,7 @@ from ..errors import BulkheadError, InvalidInput
 from ..kernel import bridgeport, flock, netdevice, netlink
 from ..kernel.files import read_text
 from . import network, state, wiring
+from .network import on_bridge
 from .paths import Paths
 from .sources import Missing
 
@@ -43,12 +44,6 @@ def marks(name: str, paths: Paths) -> dict[str, str]:
     return wiring.marks(name, paths.prefix, paths.states)
 
 
-def of(config: dict[str, Any] | None) -> dict[str, Any]:
-    """The network in a configuration, of whatever age; one with a bridge or an empty one."""
-    value = (config or {}).get("network")
-    return value if isinstance(value, dict) and value.get("mode") == "bridge" else {}
-
-
 def _config_of(text: str | None) -> dict[str, Any]:
     try:
         found = json.loads(text or "{}")
@@ -64,28 +59,28 @@ def holders(paths: Paths) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in os.listdir(paths.states) if os.path.isdir(paths.states) else []:
         there.add(name)
         if not os.path.exists("%s/%s" % (paths.state(name), state.LEFT)):
-            yield name, of((state.read(paths.state(name)) or {}).get("config"))
+            yield name, on_bridge((state.read(paths.state(name)) or {}).get("config"))
     for directory in paths.unit_specs:
         for file in os.listdir(directory) if os.path.isdir(directory) else []:
             name = file.replace(".json", "")
             if name not in there:
-                yield name, of(_config_of(read_text("%s/%s" % (directory, file))))
+                yield name, on_bridge(_config_of(read_text("%s/%s" % (directory, file))))
     own = paths.lib + "/containers"
     for name in os.listdir(own) if os.path.isdir(own) else []:
         if name not in there:
-            yield name, of(_config_of(read_text(paths.own(name) + "/config.json")))
+            yield name, on_bridge(_config_of(read_text(paths.own(name) + "/config.json")))
 
 
 def held_by(name: str, record: dict[str, Any] | None, paths: Paths) -> dict[str, Any]:
     """The network that a container has, or had before the machine was restarted."""
     if record is not None and record.get("config"):
-        return of(record["config"])
-    return of(_config_of(read_text(paths.own(name) + "/config.json")))
+        return on_bridge(record["config"])
+    return on_bridge(_config_of(read_text(paths.own(name) + "/config.json")))
 
 
 def told(config: dict[str, Any]) -> dict[str, Any]:
     """What a container has on its bridge, for people."""
-    value = of(config)
+    value = on_bridge(config)
     resolved = value.get("resolved") or {}
     return {
         "bridge": value["bridge"],
@@ -298,7 +293,7 @@ class Addresses:
             if other == name or other in self.leaving:
                 continue
             try:
-                value = of({"network": network.parse(options.get("network"), [])})
+                value = on_bridge({"network": network.parse(options.get("network"), [])})
             except InvalidInput:
                 continue  # it will not run
             if value.get("bridge") == bridge:

@@ -16,7 +16,7 @@ from ..cgroup.host import Host
 from ..errors import InvalidInput
 from ..kernel import processes
 from ..kernel.files import read_text
-from . import groups, interfaces, lifecycle, options, state, unitfiles, units, words
+from . import groups, lifecycle, options, state, unitfiles, units, words
 from .paths import Paths
 from .seccomp import profile
 
@@ -90,6 +90,8 @@ def describe(name: str, paths: Paths, host: Host, question: Question) -> dict[st
         found["unit"] = units.describe(name)
         found["restarts"] = found["unit"]["restarts"]
     if "network" in question.parts and "network" in found:
+        from . import interfaces
+
         found["network"].update(interfaces.describe(seen.name, seen.record, paths))
     if seen.has_group:
         _describe_group(found, host, question)

@@ -10,7 +10,7 @@ import os
 
 from ..kernel import bridgeport, namespaces, netdevice, netlink
 from ..plan import Plan
-from . import addresses, state, wiring
+from . import addresses, network, state, wiring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def describe(name: str, record: dict[str, Any], paths: Paths) -> dict[str, Any]:
             "mtu": end.mtu,
             "counters": _turned(bridgeport.counters(door, end.index)),
         }
-    return {**found, **_inside(pid, start, addresses.of(record.get("config"))["interface"])}
+    return {**found, **_inside(pid, start, network.on_bridge(record.get("config"))["interface"])}
 
 
 def _turned(counters: dict[str, int]) -> dict[str, int]:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -21,20 +22,18 @@ from ..errors import BulkheadError, InvalidInput
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
 from . import (
-    addresses,
     base,
-    bridges,
     classes,
     config,
     envfile,
     groups,
-    interfaces,
     lifting,
     live,
     locks,
     lookup,
     mountpoints,
     nesting,
+    network,
     options,
     state,
     steps,
@@ -55,6 +54,9 @@ from .wire import to_json
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from .addresses import Addresses
+    from .interfaces import Shaped
 
 _LIVE = ("running", "paused", "restarting")
 # What a run or a supervisor that was killed has left behind.
@@ -205,8 +207,10 @@ class Lifecycle:
         self.call = steps.Call(self.paths, self.host)
         self.classes = classes.Classes()
         self.territory = territory.Territory(self.paths)
-        self.addresses = addresses.Addresses(self.paths)
-        self.shaped = interfaces.Shaped()
+        # What only containers on a bridge need is imported for these alone: it takes time.
+        self._addresses: Addresses | None = None
+        self._shaped: Shaped | None = None
+        self._network: tuple[set[str], dict[str, dict[str, Any]]] = (set(), {})
         self.made: dict[str, str] = {}  # {name: when it was made}, of those that this call made
         self._fingerprint = ""
         self.persist: bool | None = True
@@ -358,10 +362,12 @@ class Lifecycle:
                 raise InvalidInput("the container %s is named twice in one call" % name)
         work = _Work()
         self.call.stops = []
-        self.addresses.begin(
+        self._network = (
             {container.name for container in containers if container.wanted == "absent"},
-            {container.name: addresses.of(container.config) for container in containers},
+            {container.name: network.on_bridge(container.config) for container in containers},
         )
+        if self._addresses is not None:
+            self._addresses.begin(*self._network)
         for container in containers:
             container.seen = look(container.name, self.paths, self.host)
             self._find_damaged(container)
@@ -646,7 +652,7 @@ class Lifecycle:
             "waits_for_mounts": self.replaying,
             "classes": classes.files(settings["rdt"], container.name),
             "record": record,
-            "wires": addresses.marks(container.name, self.paths) if addresses.of(settings) else {},
+            "wires": self._wires(container.name, settings),
             "wait": container.wait,
             **groups.places(group),
         }
@@ -668,9 +674,11 @@ class Lifecycle:
 
     def _resolve_addresses(self, container: Container, settings: dict[str, Any]) -> None:
         """Find the addresses of a container on a bridge, before anything is stopped for it."""
-        value = addresses.of(settings)
+        value = network.on_bridge(settings)
         if not value:
             return
+        from . import addresses
+
         held = addresses.held_by(container.name, container.seen.record, self.paths)
         try:
             settings["network"] = self.addresses.resolve(container.name, value, held)
@@ -679,32 +687,58 @@ class Lifecycle:
                 raise
             self._foresee(missing)
 
+    @property
+    def addresses(self) -> Addresses:
+        """Which addresses containers on a bridge get."""
+        if self._addresses is None:
+            from .addresses import Addresses
+
+            self._addresses = Addresses(self.paths)
+            self._addresses.begin(*self._network)
+        return self._addresses
+
+    def _wires(self, name: str, settings: dict[str, Any]) -> dict[str, str]:
+        """By what the interfaces of a container on a bridge are found."""
+        if not network.on_bridge(settings):
+            return {}
+        from . import addresses
+
+        return addresses.marks(name, self.paths)
+
     def _join_bridge(self, container: Container, settings: dict[str, Any], work: _Work) -> None:
         """The bridge of a container that is started, and the one that it had before."""
-        value = addresses.of(settings)
+        value = network.on_bridge(settings)
         if value.get("resolved"):
             self.call.bridges = True
             if self.addresses.is_to_be_made(value):
+                from . import bridges
+
                 work.reserve.append(bridges.MakeBridge(container.name, value, self.paths))
         self._leave_bridge(container.name, container.seen.record or {}, value, work)
 
     def _leave_bridge(self, name: str, record: dict[str, Any], value: dict[str, Any], work: _Work) -> None:
         """What there is to do about the bridge that a container had. value: the network that it is to have."""
-        held = addresses.of(record.get("config"))
+        held = network.on_bridge(record.get("config"))
         leaves = held.get("bridge") != value.get("bridge") if held else bool(record.get("damaged"))
         if leaves:
+            from . import bridges
+
             work.last.append(bridges.LeaveBridge(name, held.get("bridge", ""), value, self.paths))
 
     def _adjust_bandwidth(self, container: Container, held: dict[str, Any] | None, work: _Work) -> None:
         """The limits of an interface that is there: as asked, also where somebody has changed them."""
-        value, before = addresses.of(container.config), addresses.of(held)
+        value, before = network.on_bridge(container.config), network.on_bridge(held)
         if container.seen.phase not in ("running", "paused") or not (value.get("bandwidth") or before.get("bandwidth")):
             return
         if value.get("bandwidth") and before:
             from . import shaping
 
             shaping.check(container.name, value["bandwidth"], before["resolved"]["bridge_mtu"])
-        plan = self.shaped.plan(container.name, value.get("bandwidth"), self.paths)
+        if self._shaped is None:
+            from .interfaces import Shaped
+
+            self._shaped = Shaped()
+        plan = self._shaped.plan(container.name, value.get("bandwidth"), self.paths)
         work.trial += plan.steps
         work.warnings += plan.warnings
 
@@ -865,11 +899,12 @@ class Lifecycle:
     def apply(self, plan: Plan, containers: list[Container], mine: ContainerPlan) -> None:
         """Do the plan, with every container of it locked; a plan that another run made stale meanwhile is made again."""
         self.paths.make()
-        with locks.Locks(self.paths, [container.name for container in containers]), self.addresses.locked():
+        given = self._addresses.locked() if self._addresses is not None else contextlib.nullcontext()
+        with locks.Locks(self.paths, [container.name for container in containers]), given:
             before = [(container.seen.record or {}).get("created") for container in containers], [container.seen.phase for container in containers]
             for container in containers:
                 container.seen = look(container.name, self.paths, self.host)
-            stale = not self.classes.lock() or self.addresses.is_stale()
+            stale = not self.classes.lock() or (self._addresses is not None and self._addresses.is_stale())
             now = [(container.seen.record or {}).get("created") for container in containers], [container.seen.phase for container in containers]
             if stale or before != now:
                 again = self.plan(containers)
@@ -988,7 +1023,8 @@ class Lifecycle:
         """Let go of the helper and of the lock on the classes."""
         self.call.abandon()
         self.classes.finish()
-        self.shaped.finish()
+        if self._shaped is not None:
+            self._shaped.finish()
 
     # What is returned
 
@@ -1053,7 +1089,9 @@ def describe(seen: Seen) -> dict[str, Any]:
         found["error"] = {**record["error"], "errno": errno.errorcode.get(number, str(number)) if number else ""}
     if record.get("config"):
         found["log"] = record["config"]["log"]["path"]
-        if addresses.of(record["config"]):
+        if network.on_bridge(record["config"]):
+            from . import addresses
+
             found["network"] = addresses.told(record["config"])
     if seen.phase in ("broken", "unsupervised"):
         found["broken"] = True

@@ -229,6 +229,12 @@ def same_bandwidth(value: dict[str, Any] | None) -> Any:
     return shaping.same(value)
 
 
+def on_bridge(config: dict[str, Any] | None) -> dict[str, Any]:
+    """The network in a configuration, of whatever age; one with a bridge or an empty one."""
+    value = (config or {}).get("network")
+    return value if isinstance(value, dict) and value.get("mode") == "bridge" else {}
+
+
 def asked(value: dict[str, Any]) -> dict[str, Any]:
     """What was asked for and makes the interface, without what follows from the machine."""
     return {name: given for name, given in value.items() if name not in ("resolved", "bandwidth")}
