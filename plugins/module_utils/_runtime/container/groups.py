@@ -196,13 +196,11 @@ def _looked_up(group: groups.Group) -> dict[str, list[str]]:
     """Return {directory of the group: files of limits that programs look up}."""
     found: dict[str, list[str]] = {}
     for hierarchy in group.hierarchies:
-        files = (
-            ([shown.QUOTA] if "cpu" in hierarchy.controllers else [])
-            if hierarchy.version == 1
-            else [file for name, file in shown.FILES_V2.items() if name in group.controllers]
-        )
-        if files:
-            found[hierarchy.tree.full(group.name)] = files
+        if hierarchy.version == 2:
+            files = [file for name, file in shown.FILES_V2.items() if name in group.controllers]
+        else:
+            files = [shown.QUOTA] if "cpu" in hierarchy.controllers else []
+        found[hierarchy.tree.full(group.name)] = files
     return found
 
 

@@ -28,7 +28,6 @@ _OF_A_BRIDGE = ("bridge", "subnet", "address", "gateway", "interface", "mtu", "b
 # dev_valid_name() of the kernel, and no "%", by which it would number interfaces.
 _INTERFACE = re.compile(r"[^\s/:%\0]{1,15}")
 _TAKEN = ("lo", ".", "..", "all", "default")
-_OF_A_WAY = ("rate", "burst", "latency", "limit", "peakrate", "method")
 _SMALLEST, _SMALLEST_6, _LARGEST = 68, 1280, 65535
 
 
@@ -209,9 +208,9 @@ def _bandwidth(value: object) -> dict[str, Any] | None:
             continue
         given[way] = without_none(words.mapping(asked, "network.bandwidth.%s" % way))
         for name in given[way]:
-            if name not in _OF_A_WAY:
+            if name not in shaping.OF_A_WAY:
                 what = "network.bandwidth.%s: %s is none of %s"
-                raise InvalidInput(what % (way, name, ", ".join(_OF_A_WAY)))
+                raise InvalidInput(what % (way, name, ", ".join(shaping.OF_A_WAY)))
     try:
         shaping.limit_of("x", given)
     except InvalidInput as error:

@@ -28,17 +28,8 @@ if TYPE_CHECKING:
     Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 _NEWLINK, _DELLINK, _GETLINK, _SETLINK, _NEWADDR, _DELADDR, _GETADDR = 16, 17, 18, 19, 20, 21, 22
-_NEWROUTE, _DELROUTE, _NEWLINKPROP = 24, 25, 108
-_ADDRESS, _IFNAME, _MTU, _LINK, _MASTER, _TXQLEN, _LINKINFO, _NET_NS_PID = (
-    1,
-    3,
-    4,
-    5,
-    10,
-    13,
-    18,
-    19,
-)
+_NEWROUTE, _DELROUTE = 24, 25
+_ADDRESS, _IFNAME, _MTU, _LINK, _MASTER, _TXQLEN, _LINKINFO = 1, 3, 4, 5, 10, 13, 18
 _IFALIAS, _GROUP, _NET_NS_FD, _EXT_MASK, _TX_QUEUES, _PROPERTIES, _ALT_NAME = (
     20,
     27,
@@ -137,11 +128,6 @@ def add_ifb(
     return add(name, "ifb", length, size, group=group, index=index)
 
 
-def add_bridge(name: str, group: int = 0) -> Message:
-    """Make a bridge."""
-    return add(name, "bridge", group=group)
-
-
 def add_veth(name: str, peer: str, namespace: int = -1, group: int = 0, mtu: int = 0) -> Message:
     """Make a pair of interfaces. namespace: the descriptor of where the peer is made, -1: here."""
     size = number(_MTU, mtu) if mtu else b""
@@ -156,29 +142,9 @@ def set_up(index: int, up: bool = True) -> Message:
     return _SETLINK, 0, _head(index, UP if up else 0, UP)
 
 
-def rename(index: int, name: str) -> Message:
-    """Give an interface another name."""
-    return _SETLINK, 0, _head(index) + text(_IFNAME, name)
-
-
-def set_mtu(index: int, mtu: int) -> Message:
-    """Set the largest packet."""
-    return _SETLINK, 0, _head(index) + number(_MTU, mtu)
-
-
-def set_hardware_address(index: int, address: bytes) -> Message:
-    """Set the address of the link layer."""
-    return _SETLINK, 0, _head(index) + attribute(_ADDRESS, address)
-
-
 def set_alias(name: str, alias: str) -> Message:
     """Set the text that whoever made an interface gives it, by the name of the interface."""
     return _SETLINK, 0, _head() + text(_IFNAME, name) + attribute(_IFALIAS, alias.encode())
-
-
-def set_up_by_name(name: str) -> Message:
-    """Bring an interface up of which the index is not known yet."""
-    return _SETLINK, 0, _head(0, UP, UP) + text(_IFNAME, name)
 
 
 def set_group(index: int, group: int) -> Message:
@@ -191,28 +157,9 @@ def enslave(index: int, master: int) -> Message:
     return _SETLINK, 0, _head(index) + number(_MASTER, master)
 
 
-def move(index: int, namespace: int) -> Message:
-    """Move an interface to the network namespace behind a descriptor. Its queues are lost."""
-    return _SETLINK, 0, _head(index) + number(_NET_NS_FD, namespace)
-
-
-def add_name(index: int, name: str) -> Message:
-    """Give an interface one more name (Linux 5.5)."""
-    return (
-        _NEWLINKPROP,
-        netlink.CREATE | netlink.EXCL | netlink.APPEND,
-        _head(index) + nested(_PROPERTIES, text(_ALT_NAME, name)),
-    )
-
-
 def delete(index: int) -> Message:
     """Remove an interface; of a pair both."""
     return _DELLINK, 0, _head(index)
-
-
-def delete_by_name(name: str) -> Message:
-    """Remove an interface of which the index is not known."""
-    return _DELLINK, 0, _head() + text(_IFNAME, name)
 
 
 def delete_several(indexes: list[int], group: int) -> list[Message]:

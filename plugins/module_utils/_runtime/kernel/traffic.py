@@ -25,7 +25,6 @@ _NEWFILTER, _DELFILTER, _GETFILTER = 44, 45, 46
 _KIND, _OPTIONS, _STATS2, _CHAIN = 1, 2, 7, 11
 _BASIC, _QUEUE = 1, 3  # TCA_STATS_BASIC, TCA_STATS_QUEUE
 _basic, _queue = struct.Struct("=QI"), struct.Struct("=IIIII")
-_RATE_ESTIMATE = 2
 
 ROOT = 0xFFFFFFFF  # TC_H_ROOT
 HOOK = 0xFFFF0000  # the handle of the ingress and clsact disciplines
@@ -130,11 +129,6 @@ def add_qdisc(index: int, parent: int, handle: int, kind: str, options: bytes = 
         netlink.CREATE | netlink.REPLACE,
         _described(index, handle, parent, kind, options),
     )
-
-
-def change_qdisc(index: int, parent: int, handle: int, kind: str, options: bytes) -> Message:
-    """Change a discipline that is there in place."""
-    return _NEWQDISC, 0, _described(index, handle, parent, kind, options)
 
 
 def add_hook(index: int, kind: str = "clsact") -> Message:
@@ -305,12 +299,6 @@ def htb_options(default: int, direct_packets: int) -> bytes:
     """
     init = _htb_init.pack(_HTB_VERSION, _HTB_RATE_TO_QUANTUM, default, 0, 0)
     return attribute(_HTB_INIT, init) + netlink.number(_HTB_DIRECT_QLEN, direct_packets)
-
-
-def htb_default(options: bytes) -> int:
-    """The minor number of the class that unclassified packets go to."""
-    data = netlink.attributes(options).get(_HTB_INIT, b"")
-    return int(_htb_init.unpack_from(data)[2]) if len(data) >= _htb_init.size else 0
 
 
 def htb_direct_packets(options: bytes) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 METHODS = ("ifb", "police")
 DEFAULT_LATENCY = 50000000  # nanoseconds that a packet waits at most
-_DIRECTION = ("rate", "burst", "latency", "limit", "peakrate", "method")
+OF_A_WAY = ("rate", "burst", "latency", "limit", "peakrate", "method")
 
 
 class Direction:

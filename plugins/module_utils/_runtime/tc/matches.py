@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _WITH_PORTS = {"tcp": 6, "udp": 17, "dccp": 33, "sctp": 132, "udplite": 136}
 _PROTOCOLS = {**_WITH_PORTS, "icmp": 1, "igmp": 2, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58}
 _PORT_NAMES = ("port", "source_port", "destination_port")
-NAMES = ("cgroup", "source", "destination", "protocol", *_PORT_NAMES, "mark")
 
 
 class Match:

@@ -31,7 +31,6 @@ WHOLE, DEFAULT = 0x0001, 0xFFFF  # the class of everything, and that of all the 
 _FIRST_CLASS, _CLASSES = 0x100, 0x5F00
 _DEFAULT_LEAF, _FIRST_LEAF = 0x0FFF, 0x1000
 LEAF_PACKETS = 1000
-LEAVES = ("fq_codel", "pfifo")
 
 
 def is_ours(handle: int) -> bool:
