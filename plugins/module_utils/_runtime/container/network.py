@@ -198,6 +198,7 @@ def _bandwidth(value: object) -> dict[str, Any] | None:
     """The limits, as tc_bandwidth takes them."""
     if value is None:
         return None
+    from ..tc.limit import OF_A_WAY
     from . import shaping
 
     given: dict[str, Any] = {}
@@ -208,9 +209,9 @@ def _bandwidth(value: object) -> dict[str, Any] | None:
             continue
         given[way] = without_none(words.mapping(asked, "network.bandwidth.%s" % way))
         for name in given[way]:
-            if name not in shaping.OF_A_WAY:
+            if name not in OF_A_WAY:
                 what = "network.bandwidth.%s: %s is none of %s"
-                raise InvalidInput(what % (way, name, ", ".join(shaping.OF_A_WAY)))
+                raise InvalidInput(what % (way, name, ", ".join(OF_A_WAY)))
     try:
         shaping.limit_of("x", given)
     except InvalidInput as error:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from ..errors import BulkheadError, InvalidInput
 from ..kernel import netdevice
 from ..tc import planning, steps, targets
-from ..tc.limit import OF_A_WAY as OF_A_WAY
 from ..tc.limit import Limit
 from ..tc.observation import Place
 
