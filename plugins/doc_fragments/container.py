@@ -34,8 +34,8 @@ rootfs:
     - V(host) composes a private root from the machine's own, so that no image is needed. The machine's C(/usr) (and C(/bin), C(/sbin), C(/lib*) where these are
       directories of their own) appears as a private view that can be written to, and what is written is seen by this container only.
     - With V(host), C(/etc) is a copy from the time of the start. It holds what an unprivileged user of the machine can read, and nothing else. Password hashes
-      (C(shadow)), host keys, sudo rules, private TLS keys, keytabs and VPN keys are left out, and so are C(/etc/bulkhead), C(/etc/fstab) and
-      C(/etc/machine-id).
+      (C(shadow)), host keys, sudo rules, private TLS keys, keytabs and VPN keys are left out, and so are C(/etc/bulkhead), C(/etc/fstab),
+      C(/etc/machine-id) and C(/etc/systemd/system).
       C(hostname), C(hosts) and C(resolv.conf) are the container's own.
     - With V(host), everything else of the machine is not there at all. C(/home), C(/root), C(/srv), C(/opt), C(/mnt), C(/media), C(/var), C(/run) and
       C(/tmp) are

@@ -52,7 +52,17 @@ _PRIVATE = (
 )
 _VIEWS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # In /etc and readable by all, but about this machine and not about what runs on it; the container gets its own or none.
-_NOT_COPIED = ("bulkhead", "fstab", "hostname", "hosts", "machine-id", "mtab", "resolv.conf")
+# systemd's units change with each container that systemd supervises, and say what else runs here.
+_NOT_COPIED = (
+    "bulkhead",
+    "fstab",
+    "hostname",
+    "hosts",
+    "machine-id",
+    "mtab",
+    "resolv.conf",
+    "systemd/system",
+)
 _LARGEST_FILE = 16 << 20
 _UNFINISHED = ".new."  # and the process that is at it
 

@@ -219,6 +219,18 @@ def test_base_holds_what_everybody_may_read(tmp_path, monkeypatch):
     assert base.unused(node, {"to be made"}) == ["later"]
 
 
+def test_base_holds_no_units_of_the_machine(tmp_path):
+    """They say what else runs here, and a copy would be another one after each container that systemd supervises."""
+    (tmp_path / "systemd/system/multi-user.target.wants").mkdir(parents=True)
+    (tmp_path / "systemd/system/web.service").write_text("[Service]")
+    (tmp_path / "systemd/journald.conf").write_text("[Journal]")
+    source = os.open(tmp_path, os.O_RDONLY)
+    try:
+        assert [path for path, _status, _at in base._readable(source)] == ["systemd", "systemd/journald.conf"]
+    finally:
+        os.close(source)
+
+
 def test_a_resource_limit_that_is_refused_is_named():
     """No process may have 2^40 files open, whoever starts it; the resource module has another word for that."""
     with pytest.raises(BulkheadError) as refused:
