@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Numbers = frozenset[int]
 
 FILES = ("cpuset.cpus", "cpuset.mems")
+# With the file's name behind it, the mark of a group that was made with what the group above it has, and follows that.
+INHERITS = "trusted.bulkhead.inherits."
 
 
 class Change:

@@ -271,7 +271,7 @@ class _Planner:
             text = self._cpusets.get((parent, which)) or (self.seen.text(hierarchy, (parent + "/" if parent else "") + which) or "").strip()
             self._cpusets[name, which] = text
             if text:
-                self.grows.append(steps.WriteCore(hierarchy.tree, "%s/%s" % (name, which), None, text))
+                self.grows.append(steps.Inherit(hierarchy.tree, "%s/%s" % (name, which), text))
 
     def _fill_cpuset(self, hierarchy: Hierarchy, name: str) -> None:
         """A v1 cpuset that somebody has made and left empty gets what the first one above it has."""
@@ -289,25 +289,37 @@ class _Planner:
         """Let the groups above have what this one is to have, as far as their own parents do.
 
         The kernel takes a CPU that goes out of every v1 cpuset and gives it back to none (cpuset_update_active_cpus(),
-        kernel/cgroup/cpuset.c). Groups that were made on the way to this one have nobody else to see to it.
+        kernel/cgroup/cpuset.c). Groups that were made on the way to this one have nobody else to see to it, and neither
+        has a container that nothing is asked for: those made with what the group above them has get that again.
         """
         parts = group.name.split("/")
-        for which in ("cpuset.cpus", "cpuset.mems"):
+        for which in cpusets.FILES:
             wanted = parse_list(self._cpusets.get((group.name, which)) or "")
-            have = parse_list((self.seen.text(hierarchy, which) or "").strip()) if wanted else frozenset()
-            for end in range(1, len(parts)):
+            have = parse_list((self.seen.text(hierarchy, which) or "").strip())
+            for end in range(1, len(parts) + (not wanted)):
                 name = "/".join(parts[:end])
-                if not have or not self._is_there(hierarchy, name):
+                if not self._is_there(hierarchy, name):
                     break
                 if (name, which) in self._asked:
                     have = parse_list(self._cpusets[name, which])
                     continue
                 now = (self._cpusets.get((name, which)) or self.seen.text(hierarchy, name + "/" + which) or "").strip()
-                held = parse_list(now)
-                have = held | (wanted & have)
-                if have > held:
-                    self._cpusets[name, which] = format_list(have)
-                    self.grows.append(steps.GiveBack(hierarchy.tree, "%s/%s" % (name, which), now, format_list(have)))
+                change = cpusets.Change(name, parse_list(now), parse_list(now) | (wanted & have))
+                if hierarchy.tree.marked(name, cpusets.INHERITS + which):
+                    change.then |= have
+                if change.then != change.now:
+                    self._give(hierarchy, group, which, change)
+                have = change.then
+
+    def _give(self, hierarchy: Hierarchy, group: Group, which: str, change: cpusets.Change) -> None:
+        """Give a cpuset on the way to a group, or the group's own with those in it, what it has lost."""
+        now, then = format_list(change.now), format_list(change.then)
+        self._cpusets[change.group, which] = then
+        self.grows.append(steps.GiveBack(hierarchy.tree, "%s/%s" % (change.group, which), now, then))
+        if change.group == group.name:
+            inside = self._yielding(hierarchy, group)
+            for one in cpusets.following(change, inside, lambda name: self.seen.text(hierarchy, "%s/%s" % (name, which))):
+                self._fit_cpuset(one, hierarchy, which, self.grows)
 
     def _settings(self, group: Group, new: list[Hierarchy]) -> None:
         """Steps for every setting that differs, sorted by what takes and what gives."""
@@ -421,13 +433,13 @@ class _Planner:
         first = self.grows if grows and not self._moves_below(group, hierarchy, file) else self.moves
         held = before
         if grows or (not top.then <= top.now and hierarchy.tree.directories(group.name)):
-            step = steps.SetKnob(group, setting, held)
+            step = steps.SetCpuset(group, setting, held)
             step.after = held = format_list(top.between)
             first.append(step)
         for change in changes:
             self._fit_cpuset(change, hierarchy, file, first)
         if not grows:
-            step = steps.SetKnob(group, setting, held)
+            step = steps.SetCpuset(group, setting, held)
             if inside:
                 step.clear = self._clearing(hierarchy, group, lambda path: cpusets.bring_into_line(path, file, top.then))
             self.shrinks.append((-group.depth, -setting.order, step))

@@ -16,6 +16,7 @@ from ..errors import BulkheadError
 from ..kernel import cgroupfs, processes
 from ..kernel.files import Tree
 from ..plan import MakeDirectory, Step, WriteFile
+from .cpusets import INHERITS
 from .group import Group, Setting
 from .host import Hierarchy
 from .knobs import BY_OPTION, KNOBS
@@ -139,6 +140,24 @@ class SetKnob(WriteFile):
         return BulkheadError.from_os(problem, error, target=self.target, value=self.after, hint=hint_for(self.path, error.errno or 0))
 
 
+class SetCpuset(SetKnob):
+    """Give a v1 cpuset one of its own, so that it follows the group above it no longer."""
+
+    _followed = False
+
+    def do(self) -> None:
+        super().do()
+        mark = INHERITS + self.setting.file.name
+        self._followed = self.tree.marked(self.group, mark)
+        if self._followed:
+            self.tree.unmark(self.group, mark)
+
+    def undo(self) -> None:
+        super().undo()
+        if self._followed:
+            self.tree.mark(self.group, INHERITS + self.setting.file.name)
+
+
 class SetIdle(SetKnob):
     """Make a group idle, or no longer so. The kernel forgets its weight both times (sched_group_set_idle(), kernel/sched/fair.c)."""
 
@@ -203,6 +222,19 @@ class Fill(WriteCore):
 
     def __init__(self, tree: Tree, path: str, after: str) -> None:
         super().__init__(tree, path, "", after, restore="\n")
+
+
+class Inherit(WriteCore):
+    """Give a new v1 cpuset what the group above it has, with the mark of one that follows that group."""
+
+    def __init__(self, tree: Tree, path: str, after: str) -> None:
+        super().__init__(tree, path, None, after)
+
+    def do(self) -> None:
+        super().do()
+        group, _slash, file = self.path.rpartition("/")
+        with contextlib.suppress(OSError):  # without it, a CPU that goes and returns does not come back
+            self.tree.mark(group, INHERITS + file)
 
 
 class GiveBack(WriteCore):

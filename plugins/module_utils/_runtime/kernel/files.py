@@ -188,6 +188,14 @@ class Tree:
         finally:
             os.close(fd)
 
+    def unmark(self, path: str, name: str) -> None:
+        """Remove an extended attribute from a directory."""
+        fd = self.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.removexattr(fd, name)
+        finally:
+            os.close(fd)
+
     def marked(self, path: str, name: str) -> bool:
         """Whether a directory has the attribute."""
         try:

@@ -194,6 +194,9 @@ class KernelTree(Tree):
     def mark(self, path: str, name: str) -> None:
         self.marks.add((path, name))
 
+    def unmark(self, path: str, name: str) -> None:
+        self.marks.remove((path, name))
+
     def marked(self, path: str, name: str) -> bool:
         return (path, name) in self.marks
 

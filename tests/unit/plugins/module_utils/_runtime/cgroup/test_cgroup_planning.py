@@ -192,6 +192,33 @@ def test_what_is_brought_back_gives_the_groups_above_the_cpus_that_they_lost(v1:
     assert [tree.get(name) for name in names] == ["0"] * 3
 
 
+def test_what_was_made_with_all_of_the_group_above_follows_that(v1: FakeHost) -> None:
+    """A container that no CPUs are asked for has them all again when one has gone and returned, and so have those inside it."""
+    tree = v1.tree("cpuset")
+    tree.mkdir("foreign")
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        tree.put("foreign/" + file, "0")
+    groups = [{"name": name, "controllers": ["cpuset"]} for name in ("bulkhead/own", "foreign/own", "asked/own")]
+    converge(v1, *groups)
+    tree.mkdir("bulkhead/own/payload")
+    for name in ("bulkhead", "bulkhead/own", "bulkhead/own/payload", "foreign/own", "asked/own"):
+        tree.put(name + "/cpuset.cpus", "0")
+    converge(v1, {"name": "asked", "cpuset": {"cpus": "0"}})
+    back = [parse_group(group, v1) for group in groups]
+    for one in back:
+        one.brought_back = one.follows = True
+    the_plan = plan_groups(v1, back)
+    assert [(step.target[len(tree.path) + 1 :], step.after) for step in the_plan if step.target.endswith("cpus")] == [
+        ("bulkhead/cpuset.cpus", "0-1"),
+        ("bulkhead/own/cpuset.cpus", "0-1"),
+        ("bulkhead/own/payload/cpuset.cpus", "0-1"),
+    ]
+    plans.apply(the_plan)
+    assert plan_groups(v1, back).writes() == []
+    plans.undo(the_plan.steps)
+    assert tree.get("bulkhead/own/payload/cpuset.cpus") == tree.get("bulkhead/cpuset.cpus") == "0"
+
+
 def test_a_group_above_that_was_given_less_keeps_it(v1: FakeHost) -> None:
     above, group = {"name": "a", "cpuset": {"cpus": "0"}}, {"name": "a/b", "cpuset": {"cpus": "0-1"}}
     back = [parse_group(options, v1) for options in (above, group)]
