@@ -108,7 +108,10 @@ options:
         description: The share when a disk is busy, from 1 to 10000. File C(io.weight), on v1 C(blkio.bfq.weight), scaled to 1 to 1000.
         type: raw
       max:
-        description: Limits for each device. File C(io.max), on v1 the files C(blkio.throttle.*_device). What no entry names stays.
+        description:
+          - Limits for each device. File C(io.max), on v1 the files C(blkio.throttle.*_device). What no entry names stays.
+          - On v1 the kernel limits each group by itself, and not those below it, so the group in which a container lives carries the limit too.
+            The root of a container without a seccomp filter can mount the hierarchy and lift it there. On v2 it cannot.
         type: list
         elements: dict
         suboptions:
