@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import textwrap
 
+from ansible_collections.bulkhead.linux.plugins.doc_fragments.quota import LIMITS as _LIMITS
 from ansible_collections.bulkhead.linux.plugins.doc_fragments.resctrl import SHARES as _SHARES
 from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import BESIDE as _BESIDE
 from ansible_collections.bulkhead.linux.plugins.doc_fragments.resources import ModuleDocFragment as _Resources
@@ -49,8 +50,8 @@ command:
     - A name without a slash is looked up in the container's E(PATH).
     - YAML turns words without quotes into booleans and nothing (V(yes), V(null)), which are refused, and into numbers, which are taken as such. So put
       quotes around a version (V("1.10")), or it arrives as V(1.1).
-    - Required to make a container. When it is left out, the container that is there is started, paused or stopped as it is, but for O(resources) and O(rdt),
-      of which what is given changes. The other options are not looked at.
+    - Required to make a container. When it is left out, the container that is there is started, paused or stopped as it is, but for O(resources), O(rdt)
+      and O(disk_quota), of which what is given changes. The other options are not looked at.
     - Before a container that runs is stopped for a new one, and in check mode, the command, O(user), O(groups) and O(cwd) are looked up in what the new one
       will find, as far as that can be told from outside.
   type: raw
@@ -280,6 +281,7 @@ cgroup_parent:
   default: bulkhead
 @RESOURCES@
 @RDT@
+@DISK_QUOTA@
 healthcheck:
   description:
     - A command that is run in the container again and again, as M(bulkhead.linux.container_exec) does, to tell whether it is healthy. What comes of it is
@@ -462,7 +464,34 @@ def _rdt() -> str:
     return head + textwrap.indent(text.lstrip("\n"), "    ")
 
 
-_ALL = _OPTIONS.replace("@RESOURCES@\n", _resources()).replace("@RDT@\n", _rdt())
+def _disk_quota() -> str:
+    """The limits of a disk quota, one level down, with references to them adjusted."""
+    text = _LIMITS.lstrip("\n").replace("O(block_", "O(disk_quota.block_")
+    text = text.replace("A limit that is not given stays as it is. It is", "It is")
+    head = (
+        "disk_quota:\n"
+        "  description:\n"
+        "    - How much the container may write to its private files, by bytes and by number, with the options by which M(bulkhead.linux.disk_quota) limits a\n"
+        "      directory. Root inside is limited as everybody is. The limits are there before the command runs, at every start, and change while it runs.\n"
+        "    - They are for O(rootfs=host). Volumes, file systems in memory and the log are not counted. With a directory as O(rootfs), limit that with\n"
+        "      M(bulkhead.linux.disk_quota).\n"
+        "    - Private files lie in C(/var/lib/bulkhead). It must be on ext4 with the features C(quota) and C(project), mounted with C(prjquota), on XFS,\n"
+        "      mounted with C(pquota), or on btrfs with quotas enabled. A file system of its own can be mounted there before the first container is made.\n"
+        "      What is missing is said before anything is written.\n"
+        "    - On ext4 and XFS the private files are a project, with a line in C(/etc/projid) and one in C(/etc/projects), which go with the container. On\n"
+        "      btrfs they are a subvolume, which knows of O(disk_quota.block_hard) only. A container that was made there without O(disk_quota) has none, and\n"
+        "      is removed first. All that is private is counted, also what the collection writes for the container, some 40 KiB.\n"
+        "    - A file's owner may take it out of its project. So nobody in a container with O(disk_quota) can change the attributes of files; C(chattr) gets\n"
+        "      EPERM, whatever O(seccomp) says. Processes that ran before the container had a quota can do it until the next start, which is a warning.\n"
+        "    - A limit that is left out beside O(command) is lifted, as is all of it when O(disk_quota) is left out. Without O(command), it stays what it is.\n"
+        "      V(max) lifts a limit in both.\n"
+        "  type: dict\n"
+        "  suboptions:\n"
+    )
+    return head + textwrap.indent(text, "    ")
+
+
+_ALL = _OPTIONS.replace("@RESOURCES@\n", _resources()).replace("@RDT@\n", _rdt()).replace("@DISK_QUOTA@\n", _disk_quota())
 
 
 class ModuleDocFragment:

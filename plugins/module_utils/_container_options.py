@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ._cgroup_options import RESOURCES
+from ._quota_options import LIMITS
 from ._resctrl_options import SHARES
 
 _TEXTS: dict[str, t.Any] = {"type": "list", "elements": "str"}
@@ -66,6 +67,7 @@ CONTAINER: dict[str, t.Any] = {
     "cgroup_parent": {"type": "str", "default": "bulkhead"},
     "resources": {"type": "dict", "options": RESOURCES},
     "rdt": {"type": "dict", "options": {"class": {"type": "str"}, "monitor": {"type": "bool", "default": False}, **SHARES}},
+    "disk_quota": {"type": "dict", "options": LIMITS},
     "healthcheck": {
         "type": "dict",
         "options": {

@@ -182,6 +182,14 @@ containers:
           unit or of a slice, C(limited_by) has the group for each of these limits.
       type: dict
       returned: when it exists
+    disk_quota:
+      description:
+        - The limits of its private files, by the options of M(bulkhead.linux.container_run), V(0) for none, and C(block_used) and C(inode_used), what is used
+          of them. C(path) is where the file system is mounted, and C(id) the project; on btrfs, C(path) is the subvolume.
+        - Where they cannot be read, C(error) says why.
+      type: dict
+      returned: when it exists and has a disk quota
+      sample: {path: /var/lib/bulkhead, id: 65536, block_soft: 0, block_hard: 10737418240, inode_soft: 0, inode_hard: 0, block_used: 45056, inode_used: 23}
     network:
       description:
         - What it has on a bridge - C(bridge), C(interface), C(addresses) and C(gateways).

@@ -13,9 +13,9 @@ description:
     namespaces, a root file system of its own, limited capabilities and devices, and control groups that limit and count what it uses.
   - No container engine, daemon or image is needed. Where systemd runs the machine, each container is a unit of it. Elsewhere a small monitor process for each
     container keeps its log, records how it ended, and starts it again when asked to.
-  - O(resources), O(rdt), O(restart_policy), O(stop_signal), O(stop_timeout), C(bandwidth) of O(network), and size and number of the files of O(log) change
-    while the container runs. When anything else changes, the container is stopped, removed with its private files, and made anew; the first line of the
-    diff says so and which options differ, and a warning says when private files are discarded.
+  - O(resources), O(rdt), O(disk_quota), O(restart_policy), O(stop_signal), O(stop_timeout), C(bandwidth) of O(network), and size and number of the files of
+    O(log) change while the container runs. When anything else changes, the container is stopped, removed with its private files, and made anew; the first
+    line of the diff says so and which options differ, and a warning says when private files are discarded.
   - The same said in another way is no change, whatever the order of volumes, groups and devices or the unit of a limit.
   - All or nothing. If one container of a call cannot be started, those that the same call started are removed, and those that it replaced are started
     again as they
@@ -306,6 +306,42 @@ containers:
           type: dict
           returned: always
           sample: {COS1: ["L3:0=1f"]}
+    disk_quota:
+      description: The limits of its private files.
+      type: dict
+      returned: with O(disk_quota)
+      contains:
+        directory:
+          description: Where they lie.
+          type: str
+          returned: always
+          sample: /var/lib/bulkhead/containers/web
+        path:
+          description: Where the file system is mounted; on btrfs, the subvolume.
+          type: str
+          returned: always
+          sample: /var/lib/bulkhead
+        id:
+          description: The project; on btrfs, the subvolume.
+          type: int
+          returned: always; on btrfs it is C(null) before the subvolume is made
+          sample: 65536
+        asked:
+          description: What was asked for, by option.
+          type: dict
+          returned: always
+          sample: {block_hard: 10G}
+        effective:
+          description: The limits, in bytes and by number.
+          type: dict
+          returned: always
+          sample: {block_hard: 10737418240}
+        rounded:
+          description: The options for which the file system keeps another value than was asked for, because it rounds.
+          type: list
+          elements: str
+          returned: always
+          sample: []
 container:
   description: The one container that was asked for, as in RV(containers).
   returned: when O(name) is used

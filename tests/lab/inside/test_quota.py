@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import quota_node
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.quota import info, private, projects
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.quota import info, projects
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.quota.steps import SetLimits
 from quota_node import NOBODY, converge, dquot, fill, mounted, project_of, run
 
@@ -345,34 +345,6 @@ def test_a_refusal_undoes_what_was_done(disk):
     assert not os.path.exists(projects.PROJECTS)
     forget(place, 3010)
     run("rm -rf %s" % tree)
-
-
-def test_what_a_container_writes_is_limited_through_its_overlay(disk):
-    fs, place = disk
-    parent = place / "private"
-    plan = private.limit(str(parent), {"block_hard": "2M"}, made_later=True)
-    parent.mkdir()
-    for step in plan.steps:
-        step.do()
-    plan.seen.close()
-    run("mkdir %s/upper %s/work %s/lower %s/merged; chmod 777 %s/upper" % ((parent,) * 5))
-    (parent / "lower/there").write_bytes(b"y" * 4096)
-    (parent / "lower").chmod(0o777)
-    run("cd %s && mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged" % parent)
-    try:
-        size, code = fill(parent / "merged/full")
-        assert code == {"ext4": errno.EDQUOT, "xfs": errno.ENOSPC}[fs]
-        assert 1900000 < size <= 2 << 20
-        os.unlink(parent / "merged/full")
-        (parent / "merged/there").write_text("copied up, which renames from work to upper")
-        assert private.limit(str(parent), {"block_hard": "2M"}, made_later=False).steps == []
-    finally:
-        run("umount %s/merged" % parent)
-    run("rm -rf %s" % parent)
-    for step in private.release(str(parent)).steps:
-        step.do()
-    assert private.release(str(parent)).steps == []
-    assert not os.path.exists(projects.PROJECTS)
 
 
 # What is missing

@@ -136,6 +136,9 @@ def test_containers(tmp_path: Path, host: Any, monkeypatch: pytest.MonkeyPatch) 
     seen.record, seen.phase, seen.resources = dict(RECORD), "broken", "{}"
     life = lifecycle.Lifecycle.__new__(lifecycle.Lifecycle)
     life.paths, life.host, life.classes, life.made, life.failures = Paths(str(tmp_path)), host, classes.Classes(), {"web": ""}, {}
+    life.limits = lifecycle.private.Limits(life.paths)
+    told = ("path", "id", "directory", "asked", "effective", "rounded")
+    monkeypatch.setattr(life.limits, "told", lambda _settings: dict.fromkeys(told))
     monkeypatch.setattr(life.classes, "report", lambda _settings: dict.fromkeys(("class", "asked", "effective", "rounded", "overlaps")))
     monkeypatch.setattr(lifecycle, "output_of", lambda *_arguments: "")
     container = lifecycle.Container("web", "started", dict(RECORD["config"]), {}, True)
@@ -156,6 +159,7 @@ def test_looking_at_containers(tmp_path: Path, host: Any, monkeypatch: pytest.Mo
     monkeypatch.setattr(lifecycle, "output_of", lambda *_arguments: "")
     monkeypatch.setattr(units, "describe", lambda _name: {"restarts": 0})
     monkeypatch.setattr(info.options, "as_options", lambda config, *_more: config)
+    monkeypatch.setattr(info.private, "describe", lambda *_arguments: {"path": "/", "id": 65536, "block_hard": 1, "block_used": 0})
     found = info.describe("web", Paths(str(tmp_path)), host, info.Question({"log_bytes": 100}))
     assert {"stats", "processes", "unit", "output"} <= set(found)
     assert undocumented(found, documented("container_info")["containers"]["contains"]) == []

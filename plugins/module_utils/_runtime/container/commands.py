@@ -57,6 +57,7 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
     wanted = {
         **{key: held[key] for key in ("name", "capabilities", "no_new_privileges", "rlimits", "umask", "groups", "oom_score_adj")},
         "seccomp": held.get("seccomp"),
+        "disk_quota": held.get("disk_quota"),
         "command": command,
         "env": {**held["env"], **env},
         "cwd": words.parse_path(options.get("cwd") or held["cwd"], "cwd"),

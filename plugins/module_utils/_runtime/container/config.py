@@ -22,7 +22,7 @@ from ..errors import InvalidInput, check_text
 from ..hidden import HIDDEN
 from ..kernel.files import read_text
 from ..records import without_none
-from . import classes, health, network, reaper, words
+from . import classes, health, network, private, reaper, words
 from .mounts import ATTRIBUTES, CLEARING, PER_CPU_THERMAL
 from .process import CAPABILITIES, LARGEST_ID, RLIMITS
 from .seccomp import filters
@@ -432,6 +432,7 @@ def _parse(name: str, options: dict[str, Any], log_directory: str, look: bool) -
         "cgroup_parent": check_name(words.text(options.get("cgroup_parent") or "bulkhead", "cgroup_parent")),
         "resources": resources,
         "rdt": rdt,
+        "disk_quota": private.parse(options.get("disk_quota"), _rootfs(options.get("rootfs"))),
         "restart_policy": parse_policy(options.get("restart_policy")),
         "log": _log(options.get("log"), name, log_directory),
         "stop_signal": parse_signal(_or(options.get("stop_signal"), "TERM")),

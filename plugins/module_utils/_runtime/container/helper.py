@@ -19,7 +19,7 @@ import sys
 
 from ..kernel import syscalls
 from . import execute, launch, monitor, process, wire
-from .seccomp import filters
+from .seccomp import filters, guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class Helper:
     def _start_monitor(self, spec: dict[str, Any]) -> None:
         helper = os.getpid()
         filters.of(spec["config"])  # made here once, and not in each monitor
+        guard.of(spec["config"])
         pid = os.fork()
         if pid:
             pidfd = syscalls.pidfd_open(pid)

@@ -16,7 +16,7 @@ from ..cgroup.host import Host
 from ..errors import InvalidInput
 from ..kernel import processes
 from ..kernel.files import read_text
-from . import groups, lifecycle, options, state, unitfiles, units, words
+from . import groups, lifecycle, options, private, state, unitfiles, units, words
 from .paths import Paths
 from .seccomp import profile
 
@@ -93,6 +93,9 @@ def describe(name: str, paths: Paths, host: Host, question: Question) -> dict[st
         from . import interfaces
 
         found["network"].update(interfaces.describe(seen.name, seen.record, paths))
+    limits = private.describe(config, paths)
+    if limits is not None:
+        found["disk_quota"] = limits
     if seen.has_group:
         _describe_group(found, host, question)
     if question.log_bytes and found.get("log"):

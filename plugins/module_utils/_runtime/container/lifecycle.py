@@ -35,6 +35,7 @@ from . import (
     nesting,
     network,
     options,
+    private,
     state,
     steps,
     territory,
@@ -207,6 +208,7 @@ class Lifecycle:
         self.call = steps.Call(self.paths, self.host)
         self.classes = classes.Classes()
         self.territory = territory.Territory(self.paths)
+        self.limits = private.Limits(self.paths)
         # What only containers on a bridge need is imported for these alone: it takes time.
         self._addresses: Addresses | None = None
         self._shaped: Shaped | None = None
@@ -264,7 +266,7 @@ class Lifecycle:
         """A container of which only the name is given, and perhaps what is to change of it while it runs."""
         container = Container(name, wanted, None, {}, wait)
         if wanted in ("started", "paused"):
-            laid_over = {key: words.mapping(given[key], key) for key in ("resources", "rdt") if given.get(key) is not None}
+            laid_over = {key: words.mapping(given[key], key) for key in ("resources", "rdt", "disk_quota") if given.get(key) is not None}
             container.laid_over = records.without_none(laid_over)
             if state.read(self.paths.state(name)) is None:
                 missing = InvalidInput("container %s: command is required to make it" % name)
@@ -362,6 +364,8 @@ class Lifecycle:
                 raise InvalidInput("the container %s is named twice in one call" % name)
         work = _Work()
         self.call.stops = []
+        self.limits.close()
+        self.limits = private.Limits(self.paths)
         self._network = (
             {container.name for container in containers if container.wanted == "absent"},
             {container.name: network.on_bridge(container.config) for container in containers},
@@ -414,6 +418,9 @@ class Lifecycle:
             container.resources = {**canonical.merge(container.resources, given, self.host), "devices": rules}
             if "rdt" in container.laid_over:
                 container.config, shares = classes.lay_over(settings, shares, container.laid_over["rdt"])
+            if "disk_quota" in container.laid_over:
+                limits = private.laid_over(settings, container.laid_over["disk_quota"])
+                container.config = {**(container.config or settings), "disk_quota": limits}
         except InvalidInput as error:
             error.problem = "container %s: %s" % (container.name, error.problem)
             raise
@@ -473,6 +480,7 @@ class Lifecycle:
             self._stop(container, work)
         elif seen.record is not None and container.name in self.made and self.made[container.name] == seen.record.get("created"):
             # Made by this call; that it may have ended since is not ours to mend.
+            self._adjust_limits(container, None, work)
             if seen.phase in ("running", "paused") or not units.ours(seen.record):
                 work.standing.append(container)  # else its group went with the unit, which makes it when it starts again
         elif container.config is None and seen.record is None:
@@ -552,8 +560,7 @@ class Lifecycle:
             work.files += units.removal(container.name, self.paths)
         work.files += mountpoints.forget(container.name, self.paths)
         for path in (own, self.paths.aside(container.name)):
-            if os.path.isdir(path):
-                work.last.append(steps.Discard(path))
+            work.last += self._discard(path)
         if seen.record is not None or seen.has_files:
             record = seen.record or {}
             self._leave_bridge(container.name, record, {}, work)
@@ -580,6 +587,7 @@ class Lifecycle:
         held = (seen.record or {}).get("config")
         if container.config is not None and held is not None:
             container.config = options.as_held(container.config, held)
+        self._adjust_limits(container, held, work)
         if container.config is not None and container.lives:
             directory = self.paths.state(container.name)
             work.trial.append(steps.KeepLive(directory, state.text_of(directory + "/" + live.FILE), live.text_of(container.config)))
@@ -632,15 +640,16 @@ class Lifecycle:
         self._join_bridge(container, settings, work)
         if settings["rootfs"] == "host":
             aside = self.paths.aside(container.name)
-            if os.path.isdir(aside):
-                work.first.append(steps.Discard(aside, "what an earlier run put aside"))
-            if not self._may_keep_files(container, anew):
-                if os.path.isdir(own):
-                    work.aside.append(steps.PutAside(self.paths, container.name))
-                    work.last.append(steps.Discard(aside))
-                work.own.append(steps.MakeOwn(self.call, settings, base.views(), container.wait))
-        elif os.path.isdir(own):
-            work.last.append(steps.Discard(own))
+            work.first += self._discard(aside, "what an earlier run put aside")
+            if self._may_keep_files(container, anew):
+                whole = seen.record is None or "disk_quota" in container.lives
+                work.own[container.name] = self.limits.steps(settings, False, whole)
+            else:
+                self._make_files(container, settings, work)
+            _go_with_the_start(work.own[container.name])
+            work.warnings += private.unguarded(settings, {"guarded": True})
+        else:
+            work.last += self._discard(own)
         spec = {
             "config": settings,
             "own": own,
@@ -671,6 +680,36 @@ class Lifecycle:
         if container.wanted == "paused":
             freezer = self.host.hierarchy_of("freezer")
             work.trial_end.append(Freeze(freezer, "%s/%s" % (group.name, PAYLOAD), True, False))
+
+    def _make_files(self, container: Container, settings: dict[str, Any], work: _Work) -> None:
+        """The private files of a container; those that are there are put aside until these have proved themselves."""
+        name, own, aside = container.name, self.paths.own(container.name), self.paths.aside(container.name)
+        if os.path.isdir(own):
+            work.aside += [steps.PutAside(self.paths, name), *self.limits.move_aside(name)]
+            first, after = self.limits.release(aside, own)
+            work.last += [*first, steps.Discard(aside), *after]
+        made = steps.MakePrivate(self.paths, name, self.limits.needs_subvolume(settings))
+        limited = self.limits.steps(settings, True, True)
+        work.own[name] = [made, *limited, steps.MakeOwn(self.call, settings, base.views(), container.wait)]
+
+    def _discard(self, path: str, before: str = "private files") -> list[Step]:
+        """Remove private files, with the limits that they have."""
+        first, after = self.limits.release(path)
+        return [*first, steps.Discard(path, before), *after] if os.path.isdir(path) else first
+
+    def _adjust_limits(self, container: Container, held: dict[str, Any] | None, work: _Work) -> None:
+        """The limits of private files that are in use. Nothing is written to them while they are put into a project: what is renamed
+        between a part that is in it and one that is not yet would be refused (EXDEV).
+        """
+        settings, record = container.config, container.seen.record
+        if settings is None or record is None or not (settings.get("disk_quota") or (held or {}).get("disk_quota")):
+            return
+        found = self.limits.steps(settings, False, "disk_quota" in container.lives)
+        if container.seen.phase == "running" and private.walks(found):
+            where = groups.freezing(record, self.host)
+            found = [Freeze(*where, True, False), *found, Freeze(*where, False, True)]
+        work.trial += found
+        work.warnings += private.unguarded(settings, record)
 
     def _resolve_addresses(self, container: Container, settings: dict[str, Any]) -> None:
         """Find the addresses of a container on a bridge, before anything is stopped for it."""
@@ -839,8 +878,8 @@ class Lifecycle:
         if work.by_unit:
             self._assemble_units(plan, work)
         # While one container starts, the groups and files of the next are made.
-        for own in work.own:
-            steps_of[own.config["name"]].append(own)
+        for name, own in work.own.items():
+            steps_of[name] += own
         for start in work.starts:
             plan.steps += [*steps_of[start.name], start]
         if work.starts:
@@ -849,7 +888,7 @@ class Lifecycle:
         plan.steps += work.trial + work.trial_end + work.last
         plan.steps += [steps.Collect(self.call, name) for name in self._unused_bases(containers, work)]
         plan.fresh = set(work.renewed)
-        plan.warnings += _without_filter([*work.fresh, *work.by_unit])
+        plan.warnings += [*_without_filter([*work.fresh, *work.by_unit]), *self.limits.warnings]
         return plan
 
     def _overruled(self, container: Container) -> list[str]:
@@ -886,8 +925,8 @@ class Lifecycle:
                 desired.append(group)
         made = plan_groups(host, desired)
         _go_with_the_start(made.steps)
-        plan.steps += [own for own in work.own if own.config["name"] in names]
-        work.own = [own for own in work.own if own.config["name"] not in names]
+        for name in names:
+            plan.steps += work.own.pop(name, [])
         plan.needs_core = True
         plan.steps += [step for step in made.steps if isinstance(step, GiveBack)]
         plan.steps.append(units.StartUnits(self.call, names, [group.name for group in desired]))
@@ -1023,6 +1062,7 @@ class Lifecycle:
         """Let go of the helper and of the lock on the classes."""
         self.call.abandon()
         self.classes.finish()
+        self.limits.close()
         if self._shaped is not None:
             self._shaped.finish()
 
@@ -1046,6 +1086,9 @@ class Lifecycle:
             rdt = self.classes.report((container.config or {}).get("rdt"))
             if rdt is not None:
                 report["rdt"] = rdt
+            limits = self.limits.told(container.config)
+            if limits is not None:
+                report["disk_quota"] = limits
             written = "log_written" in (container.seen.record or {}) or units.ours(container.seen.record)
             # Of a run that goes on it is not known yet where in the log it began.
             if (container.wait or container.name in self.failures) and container.name in self.made and written:
@@ -1110,7 +1153,7 @@ class _Work:
         self.emptied: set[str] = set()  # the groups inside those, which go before them
         self.reserve: list[Step] = []
         self.aside: list[Step] = []
-        self.own: list[steps.MakeOwn] = []
+        self.own: dict[str, list[Step]] = {}
         self.starts: list[steps.Start] = []
         self.trial: list[Step] = []
         self.trial_end: list[Step] = []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 FILE = "live"
-PACKED = ("healthcheck", "labels", "network.bandwidth")
+PACKED = ("healthcheck", "labels", "network.bandwidth", "disk_quota")
 
 
 def text_of(config: dict[str, Any]) -> str:

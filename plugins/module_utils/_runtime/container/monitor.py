@@ -193,6 +193,8 @@ class Supervisor:
                 watched.log.open()
             # What changed of its network since it was made holds for the new interface.
             watched.spec["config"]["network"] = watched.values.config()["network"]
+            watched.spec["config"]["disk_quota"] = limited = watched.values.config().get("disk_quota")
+            watched.record["guarded"] = bool(limited)
             watched.started = started = launch.start(watched.spec, progress)
             watched.kills_before = watched.oom_kills()
             if not self.limited:

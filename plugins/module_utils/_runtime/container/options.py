@@ -16,7 +16,7 @@ from __future__ import annotations
 from ..kernel.files import real_path
 from ..units import parse_size
 from . import config as parsed
-from . import network
+from . import network, private
 from .mounts import DEFAULT, RDONLY, attributes_of
 from .seccomp import profile as seccomp
 from .words import account, signal_name
@@ -221,6 +221,7 @@ TABLE = (
     Option("hostname"),
     Option("network", network.asked, network.told),
     Option("network.bandwidth", network.same_bandwidth, live=True),
+    Option("disk_quota", private.same, live=True),
     Option("mounts", _mounts, _told_mounts, missing=[], real=_real_mounts),
     Option("masked_paths", _without(parsed.MASKED), _without(parsed.MASKED), missing=[]),
     Option("readonly_paths", _without(parsed.READ_ONLY), _without(parsed.READ_ONLY), missing=[]),

@@ -19,7 +19,7 @@ import stat
 from ..errors import BulkheadError
 from ..kernel import syscalls
 from .mounts import Root
-from .seccomp import filters
+from .seccomp import filters, guard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,15 +151,16 @@ class Privileges:
         self.keep = mask_of(config["capabilities"])
         self.last = _last_capability()
         self.no_new_privileges: bool = config["no_new_privileges"]
-        self.filter = filters.of(config)
+        # The guard comes first: the other one may refuse the call that loads filters.
+        self.filters = [one for one in (guard.of(config), filters.of(config)) if one]
 
     def drop(self, user: User) -> None:
         """Become the user with these capabilities and no more; in the order that keeps each step possible.
 
         The inheritable and ambient sets are empty: a program of an unprivileged user gets nothing (CVE-2022-29162).
         """
-        if self.filter and not self.no_new_privileges:
-            self.filter.load()  # this takes CAP_SYS_ADMIN, which may be gone below
+        if not self.no_new_privileges:
+            self._load()  # this takes CAP_SYS_ADMIN, which may be gone below
         for number in range(self.last + 1):
             if not self.keep >> number & 1:
                 try:
@@ -184,9 +185,13 @@ class Privileges:
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
 
     def filter_calls(self) -> None:
-        """Put the seccomp filter in force, if drop() has not: as late as can be, so that it need allow little of ours."""
-        if self.filter and self.no_new_privileges:
-            self.filter.load()
+        """Put the seccomp filters in force, if drop() has not: as late as can be, so that they need allow little of ours."""
+        if self.no_new_privileges:
+            self._load()
+
+    def _load(self) -> None:
+        for one in self.filters:
+            one.load()
 
 
 # The limits that systemd gives services (systemd-system.conf(5)) and, where it gives none, the kernel's for its first process

@@ -10,6 +10,7 @@ record whose creator is dead, and the next run knows what to clear away.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -20,7 +21,7 @@ from ..cgroup.host import Host
 from ..cgroup.planning import plan_groups
 from ..cgroup.steps import wait_until
 from ..errors import BulkheadError
-from ..kernel import syscalls
+from ..kernel import btrfs, syscalls
 from ..plan import Step, apply
 from . import base, groups, live, log, payload, state, territory, units, words
 from .paths import Paths
@@ -332,6 +333,29 @@ class PutAside(Step):
         os.rename(self.aside, self.path)
 
 
+class MakePrivate(Step):
+    """Make the directory of a container's private files, empty; whatever limits it has come before what is in it."""
+
+    bookkeeping = True
+    before = None
+
+    def __init__(self, paths: Paths, name: str, subvolume: bool) -> None:
+        self.target = self.own = paths.own(name)
+        self.subvolume = subvolume
+        self.after = "subvolume" if subvolume else "directory"
+
+    def do(self) -> None:
+        base.remove(self.own)
+        if self.subvolume:
+            btrfs.make(self.own)
+            os.chmod(self.own, 0o700)
+        else:
+            os.mkdir(self.own, 0o700)
+
+    def undo(self) -> None:
+        base.remove(self.own)
+
+
 class MakeOwn(Step):
     """Make the private files of a container with the machine's own root: the upper layers of its views."""
 
@@ -346,8 +370,6 @@ class MakeOwn(Step):
         self.target = self.own = call.paths.own(config["name"])
 
     def do(self) -> None:
-        base.remove(self.own)
-        os.mkdir(self.own, 0o700)
         for name in ["", *("views/" + name + "/" for name in self.views)]:
             for layer in ("upper", "work"):
                 os.makedirs("%s/%s%s" % (self.own, name, layer), mode=0o755)
@@ -358,7 +380,12 @@ class MakeOwn(Step):
             file.write("" if self.job else to_json(self.config))
 
     def undo(self) -> None:
-        base.remove(self.own)
+        """They go with their directory."""
+
+    def explain(self, error: OSError) -> BulkheadError:
+        what = "the private files of container %s could not be made" % self.config["name"]
+        hint = "its disk_quota is too small for them" if error.errno in (errno.ENOSPC, errno.EDQUOT) and self.config.get("disk_quota") else ""
+        return BulkheadError.from_os(what, error, target=self.own, hint=hint)
 
 
 class Start(Step):

@@ -93,6 +93,8 @@ class Containers(Subject):
             kept["resources"] = canonical.merge(held.get("resources") or {}, given["resources"], self.lifecycle.host)
         if given.get("rdt"):
             kept["rdt"] = classes.laid_over(held.get("rdt") or {}, given["rdt"])
+        if given.get("disk_quota"):
+            kept["disk_quota"] = {**(held.get("disk_quota") or {}), **given["disk_quota"]}
         return held if self._says_the_same(held, kept) else kept
 
     def _says_the_same(self, held: dict[str, Any], given: dict[str, Any]) -> bool:

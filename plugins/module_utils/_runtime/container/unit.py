@@ -28,7 +28,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
 from ..kernel.files import Tree
 from ..plan import apply
-from . import base, classes, groups, helper, launch, live, monitor, mountpoints, process, state, territory
+from . import base, classes, groups, helper, launch, live, monitor, mountpoints, private, process, state, territory
 from .journal import Journal
 from .log import Log
 from .paths import Paths
@@ -324,6 +324,7 @@ def _prepare(config: dict[str, Any], resources: dict[str, Any], record: dict[str
     own = config["rootfs"] == "host"
     if own and not os.path.isdir(paths.own(config["name"]) + "/upper"):
         raise BulkheadError("the container's private files are gone", target=paths.own(config["name"]), hint="make the container again, with container_run")
+    private.ensure(config, paths)
     special = territory.prepare_log(config, territory.Territory(paths))
     freezer = host.hierarchy_of("freezer")
     frozen = ("cgroup.freeze", b"0") if freezer.version == 2 else ("freezer.state", b"THAWED")

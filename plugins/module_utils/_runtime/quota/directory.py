@@ -54,7 +54,7 @@ def plan_directory(plan: QuotaPlan, quota: Quota, fs: FileSystem) -> Steps:
     known = listed if quota.made_later else _known_id(plan, quota, fs, listed)
     walk = Walk()
     if not quota.made_later:
-        walk = plan.seen.tree(quota.directory, -1 if known is None else known, but)
+        walk = _walk(plan, quota, known, but)
     identity = _free_id(plan, fs, walk.seen) if known is None else known
     plan.taken[identity] = quota.directory
     found = Steps(identity)
@@ -80,6 +80,13 @@ def plan_directory(plan: QuotaPlan, quota: Quota, fs: FileSystem) -> Steps:
             )
     found.facts = {"name": name, "inodes": walk.inodes, "out_of_reach": walk.out_of_reach}
     return found
+
+
+def _walk(plan: QuotaPlan, quota: Quota, known: int | None, but: list[str]) -> Walk:
+    """What is to be tagged; of a directory whose files are known to inherit, itself alone."""
+    if quota.top_only and known and plan.seen.project_of(quota.directory) == (known, True):
+        return Walk()
+    return plan.seen.tree(quota.directory, -1 if known is None else known, but)
 
 
 def _words(plan: QuotaPlan, walk: Walk) -> str:

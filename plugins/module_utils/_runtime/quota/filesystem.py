@@ -128,7 +128,7 @@ class FileSystem:
             raise BulkheadError(
                 "%s counts what each %s uses, and limits are not enforced" % (self.path, kind),
                 target=self.path,
-                hint="with enable: true they are, until the next mount; for good, mount with %s"
+                hint="disk_quota with enable: true enforces them until the next mount; for good, mount with %s"
                 % self.option(kind),
             )
         return not enforces

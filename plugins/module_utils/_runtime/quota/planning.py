@@ -49,6 +49,14 @@ class QuotaPlan(Plan):
         if text not in self.warnings:
             self.warnings.append(text)
 
+    def warn_inconsistent(self, called: str, path: str) -> None:
+        """Say that a btrfs file system looks at no limit now."""
+        self.warn(
+            "%s: what subvolumes use is not counted rightly (inconsistent), and limits are not looked at until it is: "
+            "disk_quota with enable: true counts anew, or: btrfs quota rescan -w %s"
+            % (called, path)
+        )
+
     def once(self, quota: Quota, fs: FileSystem, identity: int) -> None:
         """Refuse a second quota for the same id in one call."""
         key = (fs.mount.device, quota.type, identity)
@@ -84,15 +92,20 @@ def plan_quotas(seen: Observation, quotas: list[Quota]) -> QuotaPlan:
     """The steps that are missing. Raises what is wrong with any quota before a step is done."""
     plan = QuotaPlan(seen)
     for quota in quotas:
-        if quota.called in plan.found:
-            raise InvalidInput("%s is given twice" % quota.called)
-        if quota.type == SUBVOLUME:
-            plan_subvolume(plan, quota)
-        elif quota.present:
-            _plan_present(plan, quota)
-        else:
-            _plan_absent(plan, quota)
+        plan_quota(plan, quota)
     return plan
+
+
+def plan_quota(plan: QuotaPlan, quota: Quota) -> None:
+    """Add the steps of one quota."""
+    if quota.called in plan.found:
+        raise InvalidInput("%s is given twice" % quota.called)
+    if quota.type == SUBVOLUME:
+        plan_subvolume(plan, quota)
+    elif quota.present:
+        _plan_present(plan, quota)
+    else:
+        _plan_absent(plan, quota)
 
 
 def _of_type(fs: FileSystem, kind: str) -> str:

@@ -128,7 +128,7 @@ class Enforce(_Refused):
         quotactl.enforce(self.place, self.kind, False)
 
 
-class _OnBtrfs(_Refused):
+class OnBtrfs(_Refused):
     """A change to the quotas of a btrfs file system; requests go through its top level, which is
     never full.
     """
@@ -138,7 +138,7 @@ class _OnBtrfs(_Refused):
         self.target = what
 
 
-class Enable(_OnBtrfs):
+class Enable(OnBtrfs):
     """Count what subvolumes use; in full, wait until what is there is counted."""
 
     before = "quotas off"
@@ -157,7 +157,7 @@ class Enable(_OnBtrfs):
         btrfs.disable(self.top.fd)
 
 
-class Rescan(_OnBtrfs):
+class Rescan(OnBtrfs):
     """Count anew what subvolumes use, and wait for it."""
 
     before, after = "inconsistent", "counted anew"
@@ -174,7 +174,7 @@ class Rescan(_OnBtrfs):
         """Right numbers stay right."""
 
 
-class SetLimit(_OnBtrfs):
+class SetLimit(OnBtrfs):
     """Limit how much a quota group may refer to."""
 
     def __init__(
@@ -194,7 +194,7 @@ class SetLimit(_OnBtrfs):
         btrfs.limit(self.top.fd, self.group, self.now)
 
 
-class MakeGroup(_OnBtrfs):
+class MakeGroup(OnBtrfs):
     """Make a quota group, or remove one, which had no more than a limit."""
 
     def __init__(
@@ -221,7 +221,7 @@ class MakeGroup(_OnBtrfs):
             btrfs.limit(self.top.fd, self.group, self.limit)
 
 
-class Assign(_OnBtrfs):
+class Assign(OnBtrfs):
     """Put a quota group into another, or take it out."""
 
     def __init__(self, top: TopLevel, what: str, member: int, group: int, on: bool) -> None:

@@ -169,10 +169,11 @@ def open_subvolume(path: str, mounted: dict[int, Mount], told: dict[str, Account
     return Subvolume(path, mount, told)
 
 
-def not_enabled(volume: Subvolume) -> BulkheadError:
+def not_enabled(path: str) -> BulkheadError:
+    """The error where a subvolume at or around a path cannot be limited."""
     return BulkheadError(
-        "quotas are off on the btrfs file system of %s" % volume.path,
-        target=volume.path,
+        "quotas are off on the btrfs file system of %s" % path,
+        target=path,
         errno=errno.ENOTCONN,
-        hint="with enable: true they are enabled, as by: btrfs quota enable %s" % volume.path,
+        hint="disk_quota with enable: true enables them, as does: btrfs quota enable %s" % path,
     )

@@ -46,7 +46,7 @@ def _plan_present(plan: QuotaPlan, quota: Quota, volume: Subvolume, top: TopLeve
     accounting = _accounting(plan, quota, volume)
     if not volume.enabled and volume.uuid not in plan.enabled:
         if not quota.enable:
-            raise not_enabled(volume)
+            raise not_enabled(volume.path)
         target = "%s: quotas" % volume.mount.source
         plan.steps.append(steps.Enable(top, target, accounting == SIMPLE))
         plan.enabled[volume.uuid] = accounting
@@ -101,10 +101,7 @@ def _accounting(plan: QuotaPlan, quota: Quota, volume: Subvolume) -> str:
 
 def _plan_rescan(plan: QuotaPlan, quota: Quota, volume: Subvolume, top: TopLevel) -> None:
     if not quota.enable:
-        plan.warn(
-            "%s: what subvolumes use is not counted rightly (inconsistent), and limits are not looked at until it is: "
-            "enable: true counts anew, or: btrfs quota rescan -w %s" % (quota.called, quota.path)
-        )
+        plan.warn_inconsistent(quota.called, quota.path)
     elif volume.uuid not in plan.enabled:
         plan.enabled[volume.uuid] = FULL
         plan.steps.append(steps.Rescan(top, "%s: quotas" % volume.mount.source))
@@ -153,14 +150,14 @@ def _warn(
     """Say what a limit does not hold."""
     if limit is None:
         return
-    if accounting == FULL:
+    if accounting == FULL and not quota.sealed:
         nested = volume.nested()
         there = ", as are the %d that are there" % len(nested) if nested else ""
         plan.warn(
             "%s: with full accounting, a subvolume that somebody makes in it is not limited%s; simple quotas (accounting: simple) count it"
             % (quota.called, there)
         )
-    elif begins or not volume.is_counted_whole():
+    elif accounting == SIMPLE and (begins or not volume.is_counted_whole()):
         plan.warn(
             "%s: simple quotas do not count what was written before they were enabled"
             % quota.called

@@ -60,6 +60,10 @@ class Quota:
         self.accounting: str | None = None
         # Whether the directory is made by a step that comes before those of this quota.
         self.made_later = False
+        # Whether only its directory is looked at: what is in it was made in it, and stays as made.
+        self.top_only = False
+        # Whether nobody who writes into the subvolume can make another one in it.
+        self.sealed = False
         self._called = ""
 
     @property
@@ -112,7 +116,7 @@ def parse(options: dict[str, Any]) -> Quota:
     for option in LIMITS:
         if options.get(option) is not None:
             quota.asked[option] = options[option]
-            quota.limits[option] = _limit(options[option], option, quota)
+            quota.limits[option] = limit_of(options[option], option, quota.called, quota.type)
     for option in GRACES:
         if options.get(option) is not None:
             quota.asked[option] = options[option]
@@ -200,9 +204,9 @@ def name_of(kind: str, identity: int) -> str:
     return projects.Projects.read().name_of(identity)
 
 
-def _limit(value: Any, option: str, quota: Quota) -> int:
+def limit_of(value: Any, option: str, called: str, kind: str) -> int:
     """Bytes or inodes; 0 for no limit."""
-    what = "%s: %s" % (quota.called, option)
+    what = "%s: %s" % (called, option)
     if units.is_max(value):
         return 0
     number = (
@@ -210,7 +214,7 @@ def _limit(value: Any, option: str, quota: Quota) -> int:
         if option in SIZES
         else units.parse_count(value, what, 0, _LARGEST)
     )
-    if quota.type == SUBVOLUME and option == "block_hard" and number == 0:
+    if kind == SUBVOLUME and option == "block_hard" and number == 0:
         raise InvalidInput(
             "%s: 0 lets nothing be written at all on btrfs" % what, hint="max lifts the limit"
         )

@@ -86,10 +86,14 @@ def _numbers(ways: tuple[str, ...]) -> dict[str, dict[str, int]]:
 
 def default_program(capabilities: list[str], machine: str = _MACHINE) -> bytes:
     """The default policy as a program."""
-    decided = default.decisions(capabilities)
+    return program(default.decisions(capabilities), _UNKNOWN, machine)
+
+
+def program(decided: dict[str, Decision], otherwise: Decision, machine: str = _MACHINE) -> bytes:
+    """What was decided of calls, by their names, as a program for every way of calling that the machine has."""
     ways = {}
     for way, numbers in _numbers(_WAYS[machine]).items():
-        ways[way] = {numbers[name]: decision for name, decision in decided.items() if name in numbers}, _UNKNOWN
+        ways[way] = {numbers[name]: decision for name, decision in decided.items() if name in numbers}, otherwise
     return _assembled(ways)
 
 

@@ -446,11 +446,40 @@ def test_what_changes_live_is_read_as_it_was_written():
         stop_timeout=3,
         healthcheck={"command": ["true"], "retries": 5},
         labels={"tier": "one"},
+        disk_quota={"block_hard": "1G"},
     )
     assert live.over(before, live.text_of(after)) == after
     assert sorted(options.differences(before, after)) == sorted(options.live_keys()), (
         "each of them is written down"
     )
+
+
+def test_a_disk_quota_is_compared_by_what_it_limits():
+    one = parsed(disk_quota={"block_hard": "1g", "inode_hard": 1000})
+    assert options.differences(one, parsed(disk_quota={"block_hard": "1024MiB", "inode_hard": "1000", "block_soft": "max"})) == []
+    assert options.differences(one, parsed(disk_quota={"block_hard": "2g", "inode_hard": 1000})) == ["disk_quota"]
+    assert options.differences(one, parsed()) == ["disk_quota"]
+    for nothing in ({}, {"block_hard": "max"}, {"block_hard": 0}, {"inode_soft": None}):
+        assert parsed(disk_quota=nothing)["disk_quota"] is None
+    before_there_were_any = {key: value for key, value in parsed().items() if key != "disk_quota"}
+    assert options.differences(before_there_were_any, parsed()) == []
+    assert options.as_options(one, {}, "/logs")["disk_quota"] == {"block_hard": "1g", "inode_hard": 1000}
+
+
+@pytest.mark.parametrize(
+    ("value", "rootfs", "words"),
+    [
+        ({"block_hard": "10 bananas"}, "host", "disk_quota: block_hard"),
+        ({"inode_hard": 1.5}, "host", "disk_quota: inode_hard"),
+        ({"block_soft": "2G", "block_hard": "1G"}, "host", "disk_quota: block_hard 1073741824 is less than block_soft"),
+        ({"size": "1G"}, "host", "disk_quota: size is none of block_soft, block_hard, inode_soft, inode_hard"),
+        ("1G", "host", "disk_quota"),
+        ({"block_hard": "1G"}, "/srv/root", "with a directory as rootfs there are none.*directory: /srv/root"),
+    ],
+)
+def test_a_disk_quota_that_cannot_be_is_refused(value, rootfs, words):
+    with pytest.raises(InvalidInput, match=words):
+        parsed(disk_quota=value, rootfs=rootfs)
 
 
 def test_a_supervisor_sees_what_changes(tmp_path):

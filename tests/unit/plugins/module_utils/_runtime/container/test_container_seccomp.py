@@ -19,7 +19,7 @@ import libseccomp
 import seccomp_calls
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.config import DEFAULT_CAPABILITIES
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.process import CAPABILITIES
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.seccomp import calls, default, filters, profile
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.seccomp import calls, default, filters, guard, profile
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.sources import Missing
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
 
@@ -467,3 +467,26 @@ def test_a_profile_that_is_too_long_is_refused() -> None:
     program = bpf.instructions(filters.profile_program(short))
     assert ask(program, "x86_64", "kill", 5 << 33) == EPERM
     assert ask(program, "x86_64", "kill", 5) == ask(program, "x86_64", "read") == ALLOW
+
+
+@pytest.mark.parametrize("way", sorted(KERNEL))
+def test_a_disk_quota_refuses_what_takes_files_out_of_their_project_and_nothing_else(way: str) -> None:
+    program = bpf.instructions(filters.program(guard._DECISIONS, guard._ALLOWED, MACHINE_OF[way]))
+    numbers = numbers_of(way)
+    for name in numbers:
+        assert ask(program, way, name) == (EPERM if name == "file_setattr" else ALLOW), name
+    for request in (0x401C5820, 0x40086602, 0x40046602):
+        assert ask(program, way, "ioctl", 0, request) == EPERM
+        if way not in filters._NARROW:  # the kernel looks at the lower half alone
+            assert ask(program, way, "ioctl", 0, request | 5 << 32) == EPERM
+    for request in (0x801C581F, 0x80086601, 0x5401):  # which only read them
+        assert ask(program, way, "ioctl", 0, request) == ALLOW
+
+
+def test_the_guard_is_for_containers_with_a_disk_quota_whatever_their_other_filter() -> None:
+    if guard.why_not():
+        pytest.skip(guard.why_not())
+    for other in ("default", "unconfined"):
+        assert guard.of({"seccomp": other, "disk_quota": {"block_hard": "1G"}}) is guard.of({"disk_quota": {"block_hard": 1}})
+        assert guard.of({"seccomp": other, "disk_quota": None}) is None
+    assert guard.of({}) is None

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import records as kept
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import mounts, quotactl
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.quota import filesystem, observation, projects, tree, wanted
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.quota import filesystem, observation, private, projects, tree, wanted
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.quota.subject import Quotas
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -312,6 +312,85 @@ def test_two_directories_are_two_projects_and_go_again(places, tags):
     converge(project(disk, one, state="absent"), project(disk, two, state="absent"))
     assert set(tags.values()) == {(0, False)} and not os.path.exists(projects.PROJID) and not os.path.exists(projects.PROJECTS)
     assert converge(project(disk, one, state="absent"))[0] == []
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """The limits of private directories of one plan, on a disk; and what does their steps."""
+
+    def make(disk):
+        mount = mounts.Mount(disk.path, "/", disk.fstype, disk.path, ["rw"])
+        monkeypatch.setattr(private, "_mount_of", lambda directory: (disk.path, mount))
+        return private.Private()
+
+    return make
+
+
+def do(steps):
+    for step in steps:
+        step.do()
+
+
+def test_private_files_made_anew_have_a_project_of_their_own_beside_the_old_one(places, tags, room):
+    disk = places(a={})["a"]
+    own, aside = (Path(disk.path) / name for name in ("own", "aside"))
+    one = room(disk)
+    steps = one.limit(str(own), {"block_hard": MIB}, made_later=True)
+    own.mkdir()
+    do(steps)
+    first = projects.FIRST
+    assert tags[str(own)] == (first, True) and disk.ids[PROJECT, first].block_hard == MIB
+    assert room(disk).limit(str(own), {"block_hard": MIB}, made_later=False) == []
+    # What is not asked for is lifted, and the project stays as long as the directory.
+    do(room(disk).limit(str(own), {"inode_hard": 7}, made_later=False))
+    assert disk.ids[PROJECT, first][1:5] == (0, 0, 7, 0)
+    two = room(disk)
+    moved = two.move(str(own), str(aside))
+    before, after = two.release(str(aside), str(own))
+    made = two.limit(str(own), {"block_hard": 2 * MIB}, made_later=True)
+    own.rename(aside)
+    do(moved)
+    assert Path(projects.PROJECTS).read_text() == "%d:%s\n" % (first, aside)
+    own.mkdir()
+    do(made)
+    assert tags[str(own)] == (first + 1, True) and disk.ids[PROJECT, first + 1].block_hard == 2 * MIB
+    do(before)
+    aside.rmdir()
+    do(after)
+    assert Path(projects.PROJECTS).read_text() == "%d:%s\n" % (first + 1, own)
+    assert Path(projects.PROJID).read_text() == "own-%d:%d\n" % (first + 1, first + 1)
+    assert disk.ids[PROJECT, first][1:5] == (0, 0, 0, 0)
+    three = room(disk)
+    before, after = three.release(str(own))
+    do([*before, *after])
+    assert not os.path.exists(projects.PROJECTS) and not os.path.exists(projects.PROJID)
+    assert room(disk).release(str(own)) == ([], [])
+
+
+def test_two_private_directories_of_one_plan_are_two_projects(places, tags, room):
+    disk = places(a={})["a"]
+    both = room(disk)
+    steps = [step for name in ("one", "two") for step in both.limit("%s/%s" % (disk.path, name), {"block_hard": MIB}, made_later=True)]
+    for name in ("one", "two"):
+        (Path(disk.path) / name).mkdir()
+    do(steps)
+    assert [tags["%s/%s" % (disk.path, name)][0] for name in ("one", "two")] == [projects.FIRST, projects.FIRST + 1]
+    for step in reversed(steps):
+        step.undo()
+    assert not os.path.exists(projects.PROJECTS) and not any(disk.ids[PROJECT, projects.FIRST][1:5])
+
+
+def test_of_private_files_that_inherit_only_the_directory_is_looked_at(places, tags, room):
+    disk = places(a={})["a"]
+    own = Path(disk.path) / "own"
+    (own / "below").mkdir(parents=True)
+    do(room(disk).limit(str(own), {"block_hard": MIB}, made_later=False))
+    assert tags[str(own / "below")] == (projects.FIRST, True)
+    tags[str(own / "below")] = (0, False)
+    assert room(disk).limit(str(own), {"block_hard": MIB}, made_later=False, whole=False) == []
+    assert len(room(disk).limit(str(own), {"block_hard": MIB}, made_later=False)) == 1
+    tags[str(own)] = (0, False)
+    assert len(room(disk).limit(str(own), {"block_hard": MIB}, made_later=False, whole=False)) == 1
 
 
 def test_a_free_id_is_in_no_file_has_no_usage_and_is_on_no_inode(places, tags):
