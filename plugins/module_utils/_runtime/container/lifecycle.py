@@ -284,7 +284,7 @@ class Lifecycle:
             self._foresee(missing)
             return config.parse(given, self.paths.log, self.host.systemd, False)
 
-    def _foresee(self, missing: InvalidInput) -> None:
+    def _foresee(self, missing: BulkheadError) -> None:
         """In check mode, an earlier task of the play may be about to make what is not there."""
         self.foreseen.append("%s; unless an earlier task of the play makes it, this task fails" % missing.problem)
 
@@ -689,7 +689,13 @@ class Lifecycle:
             first, after = self.limits.release(aside, own)
             work.last += [*first, steps.Discard(aside), *after]
         made = steps.MakePrivate(self.paths, name, self.limits.needs_subvolume(settings))
-        limited = self.limits.steps(settings, True, True)
+        limited: list[Step] = []
+        try:
+            limited = self.limits.steps(settings, True, True)
+        except BulkheadError as error:
+            if not self.checking:
+                raise
+            self._foresee(error)  # a file system may be about to be mounted there
         work.own[name] = [made, *limited, steps.MakeOwn(self.call, settings, base.views(), container.wait)]
 
     def _discard(self, path: str, before: str = "private files") -> list[Step]:

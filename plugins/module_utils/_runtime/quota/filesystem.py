@@ -13,8 +13,9 @@ from __future__ import annotations
 import errno
 import os
 
-from ..errors import BulkheadError, InvalidInput
+from ..errors import BulkheadError
 from ..kernel import block, ext4, mounts, quotactl
+from .foreseen import Missing
 from .wanted import GROUP, KINDS, PROJECT, USER
 
 TYPE_CHECKING = False
@@ -273,4 +274,4 @@ def nothing_there(path: str) -> BulkheadError:
             % at
         )
     problem = "%s is no mount point" % path if os.path.exists(path) else "there is no %s" % path
-    return InvalidInput(problem, target=path, hint=hint)
+    return Missing(problem, target=path, hint=hint)

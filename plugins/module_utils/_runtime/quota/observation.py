@@ -13,6 +13,7 @@ from ..errors import InvalidInput
 from ..kernel import btrfs, mounts, quotactl
 from . import tree
 from .filesystem import FileSystem, mount_at, nothing_there
+from .foreseen import Missing
 from .projects import Projects
 from .subvolume import Accounting, Subvolume, open_subvolume
 from .wanted import KINDS
@@ -133,7 +134,7 @@ def check_directory(fs: FileSystem, directory: str, what: str) -> None:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         problem = "%s: directory: there is no directory %s" % (what, directory)
-        raise InvalidInput(problem, target=directory, errno=error.errno or 0) from None
+        raise Missing(problem, target=directory, errno=error.errno or 0) from None
     try:
         there = os.fstat(fd).st_dev
     finally:
@@ -148,7 +149,7 @@ def check_directory(fs: FileSystem, directory: str, what: str) -> None:
         )
     if there != os.fstat(fs.fd).st_dev:
         hint = "give as path where the file system of the directory is mounted"
-        raise InvalidInput(
+        raise Missing(
             "%s: directory: %s is not on the file system at %s" % (what, directory, fs.path),
             target=directory,
             hint=hint,

@@ -13,6 +13,7 @@ from ..errors import InvalidInput
 from ..plan import Plan
 from . import steps
 from .directory import plan_directory, plan_removal
+from .foreseen import Foreseen, Missing, warning
 from .observation import check_directory
 from .subvolume_planning import plan_subvolume
 from .wanted import COUNTS, GRACES, KINDS, LIMITS, PROJECT, SIZES, SUBVOLUME, check_pair
@@ -100,6 +101,20 @@ def plan_quota(plan: QuotaPlan, quota: Quota) -> None:
     """Add the steps of one quota."""
     if quota.called in plan.found:
         raise InvalidInput("%s is given twice" % quota.called)
+    try:
+        if quota.nobody is not None:
+            raise quota.nobody
+        _plan_quota(plan, quota)
+    except Missing as missing:
+        if not quota.checking:
+            raise
+        plan.warn(warning(missing))
+        plan.found[quota.called] = told(quota, quota.id, {}, [])
+        if quota.present:
+            plan.steps.append(Foreseen(quota.called, quota.asked))
+
+
+def _plan_quota(plan: QuotaPlan, quota: Quota) -> None:
     if quota.type == SUBVOLUME:
         plan_subvolume(plan, quota)
     elif quota.present:

@@ -37,7 +37,7 @@ class Quotas(Subject):
     def parse(self, options: dict[str, Any]) -> Quota:
         if self.replaying:  # then it stands under the name of its record
             options = {**options, "path": records.path_of(str(options["path"]), options)}
-        quota = parse(options)
+        quota = parse(options, self.checking)
         # An earlier task of the same play may make the directory, which check mode only foresees.
         quota.made_later = (
             self.checking

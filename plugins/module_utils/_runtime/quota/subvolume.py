@@ -16,6 +16,7 @@ import os
 
 from ..errors import BulkheadError, InvalidInput
 from ..kernel import block, btrfs, mounts
+from .foreseen import Missing
 from .wanted import FULL, SIMPLE
 
 TYPE_CHECKING = False
@@ -144,7 +145,7 @@ def open_subvolume(path: str, mounted: dict[int, Mount], told: dict[str, Account
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:
         problem = "there is no directory %s" % path
-        raise InvalidInput(problem, target=path, errno=error.errno or 0) from None
+        raise Missing(problem, target=path, errno=error.errno or 0) from None
     try:
         here = mounts.mount_id(fd)
         inode = os.fstat(fd).st_ino
@@ -153,7 +154,7 @@ def open_subvolume(path: str, mounted: dict[int, Mount], told: dict[str, Account
     mount = mounted.get(here)
     if mount is None or mount.fstype != "btrfs":
         kind = mount.fstype if mount else "unknown"
-        raise InvalidInput(
+        raise Missing(
             "%s is not on btrfs but on %s" % (path, kind),
             target=path,
             hint="there, give type: user, group or project",

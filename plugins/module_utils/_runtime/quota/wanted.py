@@ -14,6 +14,7 @@ from .. import units
 from ..errors import InvalidInput
 from ..kernel import quotactl
 from . import projects
+from .foreseen import Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class Quota:
         self.top_only = False
         # Whether nobody who writes into the subvolume can make another one in it.
         self.sealed = False
+        # Whether this is check mode, in which what is missing may be made before it is needed.
+        self.checking = False
+        # What is wrong with a name that nobody has.
+        self.nobody: Missing | None = None
         self._called = ""
 
     @property
@@ -97,9 +102,10 @@ def called(path: str, kind: str, directory: str, identity: str) -> str:
     )
 
 
-def parse(options: dict[str, Any]) -> Quota:
+def parse(options: dict[str, Any], checking: bool = False) -> Quota:
     """One quota from its options. Raises InvalidInput."""
     quota = Quota(path_of(options.get("path"), "path"), _type(options))
+    quota.checking = checking
     quota.present = (options.get("state") or "present") == "present"
     quota.enable = bool(options.get("enable"))
     quota.accounting = options.get("accounting")
@@ -151,10 +157,13 @@ def _read_id(quota: Quota, options: dict[str, Any]) -> None:
     if quota.id is None and quota.directory:
         quota.name = projects.check_name(text, "%s: id" % quota.called)
     elif quota.id is None:
-        raise InvalidInput(
+        quota.nobody = Missing(
             "%s: id: there is no %s %r on this machine" % (quota.called, quota.type, text),
             hint=_HINTS[quota.type],
         )
+        quota.name = text
+        if not quota.checking:
+            raise quota.nobody
     if quota.id == 0 and quota.directory:
         raise InvalidInput(
             "%s: project 0 is what belongs to no project: a directory cannot have it" % quota.called

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def places(tmp_path, monkeypatch):
 
 def converge(*items, check=False):
     subject = Quotas()
+    subject.checking = check
     objects = [subject.parse(item) for item in items]
     plan = subject.plan(objects)
     steps, last = list(plan.steps), plan
@@ -520,3 +522,47 @@ def test_what_is_not_mounted_is_waited_for_by_a_replay(places, tmp_path):
     assert subject.left_alone(quota) == "nothing is mounted at %s/not-mounted" % tmp_path
     quota = subject.parse({"path": "/nowhere/at/all: user 7", "type": "user", "id": "7", "block_hard": "1M"})
     assert subject.left_alone(quota) == "there is no directory /nowhere/at/all"
+
+
+# What an earlier task of a play may be about to make
+
+
+def missing(path, **options):
+    return {"path": str(path), "type": "user", "id": "7", "block_hard": "1M", **options}
+
+
+@pytest.mark.parametrize(
+    ("where", "options", "words"),
+    [
+        ("nowhere", {}, "there is no .*nowhere"),
+        ("unmounted", {}, "unmounted is no mount point"),
+        ("a", {"id": "nobody-of-this-name"}, "there is no user 'nobody-of-this-name'"),
+        ("a", {"type": "project", "id": "no-such-project"}, "there is no project 'no-such-project'"),
+        ("nowhere", {"type": "subvolume", "id": None}, "there is no directory .*nowhere"),
+        ("unmounted", {"type": "subvolume", "id": None}, "unmounted is not on btrfs but on"),
+    ],
+)
+def test_check_mode_foresees_what_is_not_there_yet(places, tmp_path, where, options, words):
+    places(a={})
+    (tmp_path / "unmounted").mkdir()
+    ask = missing(tmp_path / where, **options)
+    steps, reports, warnings = converge(ask, check=True)
+    assert [step.after for step in steps] == ["block_hard 1M"] and reports[0]["asked"] == {"block_hard": "1M"}
+    assert len(warnings) == 1 and re.search(words + ".*; unless an earlier task of the play makes it, this task fails", warnings[0]), warnings
+    with pytest.raises(InvalidInput, match=words):
+        converge(ask)
+
+
+def test_check_mode_foresees_that_there_is_nothing_to_lift(places, tmp_path):
+    places(a={})
+    ask = {**missing(tmp_path / "nowhere", state="absent"), "block_hard": None}
+    steps, _reports, warnings = converge(ask, check=True)
+    assert steps == [] and len(warnings) == 1
+
+
+def test_check_mode_refuses_what_no_task_can_mend(places, tmp_path):
+    disk = places(a={"flags": 0})["a"]
+    asked = {"block_hard": user(disk, block_hard="nonsense"), "has no quotas": user(disk, block_hard="1M"), "id 0": user(disk, 0, block_hard=1)}
+    for words, ask in asked.items():
+        with pytest.raises(BulkheadError, match=words):
+            converge(ask, check=True)
