@@ -51,6 +51,8 @@ directory:
       there already is given it too. Mounts in the tree are not entered, nor are directories that are projects of their own.
     - Links, sockets, fifos and devices are counted on Linux 6.17 or newer only; RV(quotas[].out_of_reach) tells how many are not.
     - After this, files cannot be linked or renamed into the tree from elsewhere on the file system (EXDEV); C(mv) copies them.
+    - A project is no wall. Who owns a file may take it out of its project (C(chattr -p)), as the kernel has it. Where that must not be, limit users or
+      groups, or use C(disk_quota) of M(bulkhead.linux.container_run), which forbids it to the container.
     - With O(state=absent), the tree is taken out of the project, and the project out of both files.
   type: path
 state:

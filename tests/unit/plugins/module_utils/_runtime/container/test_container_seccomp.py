@@ -140,7 +140,7 @@ def test_what_a_default_container_may_not_do(way: str) -> None:
     assert ask(program, way, "clone", 0x11) == ask(program, way, "clone", 0x3D0F00) == ALLOW
     for name in ("read", "execve", "ptrace", "chroot", "seccomp", "cachestat", "landlock_restrict_self", "prctl"):
         assert ask(program, way, name) == ALLOW, name
-    for request in (0x5412, 0x541C):
+    for request in (0x5412, 0x541C, 0x401C5820):
         assert ask(program, way, "ioctl", 0, request) == EPERM
         if way not in filters._NARROW:
             assert ask(program, way, "ioctl", 0, request | 5 << 32) == EPERM
