@@ -108,6 +108,20 @@ EXAMPLES = r"""
         command: [sleep, infinity]
         network: {mode: bridge, bandwidth: {egress: {rate: 20mbit}, ingress: {rate: 100mbit}}}
 
+- name: See whether private files lie where a project can be limited
+  bulkhead.linux.disk_quota_info:
+    ids: false
+  register: disk
+
+- name: A container that writes no more than ten gigabytes and a million files
+  bulkhead.linux.container_run:
+    name: bounded
+    command: [sleep, infinity]
+    disk_quota: {block_hard: 10G, inode_hard: 1000000}
+  when: ours | rejectattr('fstype', 'eq', 'btrfs') | selectattr('types.project.enforced') | length > 0
+  vars:
+    ours: "{{ disk.filesystems | selectattr('path', 'eq', '/var/lib/bulkhead') }}"
+
 - name: A service that the play goes on with when it is healthy
   bulkhead.linux.container_run:
     name: web
