@@ -121,6 +121,11 @@ def test_root_inside_is_limited_and_cannot_leave(node, disk):
     assert groups_of(disk) == ["0/5"]
 
 
+def test_a_job_has_new_files_each_time(node, disk):
+    for _run in range(2):
+        assert is_over(json.loads(node.output("quota", ["python3", "-c", FILL], disk_quota={"block_hard": LIMIT})))
+
+
 def test_a_start_that_fails_leaves_no_limit(node, disk):
     with pytest.raises(BulkheadError):
         node.serve("quota", disk_quota={"block_hard": LIMIT}, sysctls={"net.ipv4.nothing": "1"})

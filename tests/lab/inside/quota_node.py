@@ -44,6 +44,11 @@ def mounted(name, kind, options=None, make=None):
         run("umount -l %s; rm -f %s" % (place, image), check=False)
 
 
+def remount(place, options):
+    """Mount the file system at a place anew, with other options."""
+    run("umount %s; mount -o loop,%s %s.img %s" % (place, options, place, place))
+
+
 class Converged:
     """What a call came to: steps that were done, reports and warnings."""
 

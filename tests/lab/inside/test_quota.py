@@ -17,7 +17,7 @@ import quota_node
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.quota import info, projects
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.quota.steps import SetLimits
-from quota_node import NOBODY, converge, dquot, fill, mounted, project_of, run
+from quota_node import NOBODY, converge, dquot, fill, mounted, project_of, remount, run
 
 USER, GROUP, PROJECT = 0, 1, 2
 BOTH = ("ext4", "xfs")
@@ -165,11 +165,11 @@ def test_what_is_not_given_stays(disk):
     assert not any(dquot(place, GROUP, 3002)[1:5])
 
 
-def test_a_thousand_random_settings_are_there_at_once(disk):
+def test_random_settings_are_there_at_once(disk):
     _fs, place = disk
     dice = random.Random(7)
     items = []
-    for number in range(5000, 6000):
+    for number in range(5000, 5300):
         item = of(place, type="user", id=str(number))
         for options, most in ((("block_soft", "block_hard"), 1 << 62), (("inode_soft", "inode_hard"), 1 << 62)):
             pair = sorted(dice.randrange(1, dice.choice((10, 5000, 1 << 32, most))) for _each in options)
@@ -179,22 +179,26 @@ def test_a_thousand_random_settings_are_there_at_once(disk):
     assert len(converge(*items).steps) == len(items)  # which looks again, and finds nothing to do
     seen = {one["id"]: one for one in info.look(str(place), "user", None, True)["quotas"]}
     assert {int(item["id"]) for item in items} <= set(seen)
-    forget(place, *range(5000, 6000))
+    forget(place, *range(5000, 5300))
 
 
 def test_the_tools_keep_the_same(disk):
     fs, place = disk
     dice = random.Random(11)
+    items, batch, limits = [], [], []
     for number in range(4000, 4020):
         soft, hard = sorted(dice.randrange(1, 1 << dice.choice((8, 20, 40))) for _each in range(2))
         isoft, ihard = sorted(dice.randrange(1, 1 << dice.choice((8, 20, 31))) for _each in range(2))
-        converge(of(place, type="user", id=str(number), block_soft=soft << 10, block_hard=hard << 10, inode_soft=isoft, inode_hard=ihard))
-        run("setquota -u %d %d %d %d %d %s" % (number + 100, soft, hard, isoft, ihard, place))
+        items.append(of(place, type="user", id=str(number), block_soft=soft << 10, block_hard=hard << 10, inode_soft=isoft, inode_hard=ihard))
+        batch.append("%d %d %d %d %d\n" % (number + 100, soft, hard, isoft, ihard))
+        limits += ["-c", "limit -u bsoft=%dk bhard=%dk isoft=%d ihard=%d %d" % (soft, hard, isoft, ihard, number + 200)]
+    converge(*items)
+    run("setquota -u -b %s" % place, input="".join(batch))
+    if fs == "xfs":
+        run("xfs_quota", "-x", *limits, str(place))
+    for number in range(4000, 4020):
         assert dquot(place, USER, number)[1:5] == dquot(place, USER, number + 100)[1:5]
-        if fs == "xfs":
-            limits = "bsoft=%dk bhard=%dk isoft=%d ihard=%d" % (soft, hard, isoft, ihard)
-            run("xfs_quota", "-x", "-c", "limit -u %s %d" % (limits, number + 200), str(place))
-            assert dquot(place, USER, number)[1:5] == dquot(place, USER, number + 200)[1:5]
+        assert fs != "xfs" or dquot(place, USER, number)[1:5] == dquot(place, USER, number + 200)[1:5]
     forget(place, *range(4000, 4020), *range(4100, 4120), *range(4200, 4220))
 
 
@@ -350,43 +354,79 @@ def test_a_refusal_undoes_what_was_done(disk):
 # What is missing
 
 
-def test_limits_that_are_not_enforced_are_refused_or_enabled():
-    for fs, options in (("ext4", "rw"), ("xfs", "uqnoenforce")):
-        with mounted("counts-" + fs, fs, options) as place:
-            place.chmod(0o777)
-            ask = of(place, type="user", id=str(NOBODY), block_hard="1M")
-            with pytest.raises(BulkheadError, match=r"limits are not enforced.*enable: true"):
-                converge(ask)
-            done = converge({**ask, "enable": True})
-            assert [step.after for step in done.steps][:1] == ["limits enforced"]
-            assert fill(place / "full") == (1 << 20, errno.EDQUOT)
+def is_missing(place, kind, problem, hint):
+    """See what is said of what is missing; returns the hint."""
+    with pytest.raises(BulkheadError) as refused:
+        converge(of(place, type=kind, id="77", block_hard="1M"))
+    assert problem in refused.value.problem and hint in refused.value.hint, str(refused.value)
+    told = info.look(str(place), None, None, True)["filesystems"][0]["types"]
+    assert kind not in told or (told[kind]["missing"] == refused.value.problem and not told[kind]["enforced"])
+    return refused.value.hint
 
 
-def test_what_is_missing_is_said_with_what_mends_it():
-    whole = [
-        ("ext4", "mkfs.ext4 -q -O ^quota,^project", "rw", "user", "made without the feature quota", "tune2fs -O quota /quota/lacks.img"),
-        ("ext4", "mkfs.ext4 -q -O quota,^project", "usrquota", "project", "made without the feature project", "tune2fs -O project /quota/lacks.img"),
-        ("ext4", "mkfs.ext4 -q -I 128 -O quota,^project", "usrquota", "project", "inodes of 128 bytes", "mkfs.ext4 -I 256"),
-        ("xfs", "mkfs.xfs -q", "rw", "group", "was not mounted with gquota", "mount -o loop,gquota /quota/lacks.img"),
-        ("xfs", "mkfs.xfs -q", "uquota", "project", "was not mounted with pquota", "mount -o loop,pquota /quota/lacks.img"),
-        ("btrfs", "mkfs.btrfs -q", "rw", "user", "btrfs limits subvolumes", "type: subvolume"),
-    ]
-    for fs, make, options, kind, problem, hint in whole:
-        with mounted("lacks", fs, options, make) as place:
-            with pytest.raises(BulkheadError) as refused:
-                converge(of(place, type=kind, id="77", block_hard="1M"))
-            assert problem in refused.value.problem and hint in refused.value.hint, (fs, make, options, str(refused.value))
-            told = info.look(str(place), None, None, True)["filesystems"][0]["types"]
-            assert fs == "btrfs" or (told[kind]["missing"] == refused.value.problem and not told[kind]["enforced"])
+def is_enabled(place):
+    """See that limits of a type that is counted only are refused, and enforced where that is asked for."""
+    place.chmod(0o777)
+    ask = of(place, type="user", id=str(NOBODY), block_hard="1M")
+    with pytest.raises(BulkheadError, match=r"limits are not enforced.*enable: true"):
+        converge(ask)
+    done = converge({**ask, "enable": True})
+    assert [step.after for step in done.steps][:1] == ["limits enforced"]
+    assert fill(place / "full") == (1 << 20, errno.EDQUOT)
 
 
-def test_what_mends_it_mends_it():
-    with mounted("mended", "ext4", "rw", "mkfs.ext4 -q -O ^quota,^project") as place:
-        with pytest.raises(BulkheadError) as refused:
-            converge(of(place, type="project", id="77", block_hard="1M"))
-        run(refused.value.hint.partition(";")[0])
+def test_ext4_with_its_features_counts_and_does_not_enforce():
+    with mounted("counts", "ext4", "rw") as place:
+        is_enabled(place)
+
+
+def test_what_an_ext4_without_features_lacks_and_what_mends_it():
+    with mounted("lacks", "ext4", "rw", "mkfs.ext4 -q -O ^quota,^project") as place:
+        is_missing(place, "user", "made without the feature quota", "tune2fs -O quota /quota/lacks.img")
+        hint = is_missing(place, "project", "made without the features quota and project", "tune2fs -O quota,project /quota/lacks.img")
+        remount(place, "usrquota")
+        refuses_what_the_old_format_cannot_hold(place)
+        run(hint.partition(";")[0])
         converge(of(place, type="project", id="77", block_hard="1M"))
         assert dquot(place, PROJECT, 77).block_hard == 1 << 20
+
+
+def refuses_what_the_old_format_cannot_hold(place):
+    run("quotacheck -cu -F vfsv0 %s; quotaon -F vfsv0 -u %s" % (place, place))
+    ask = of(place, type="user", id="77")
+    converge({**ask, "block_hard": (0xFFFFFFFF << 10)})
+    with pytest.raises(BulkheadError, match=r"more than ext4 .vfsv0. can hold, which is 4T"):
+        converge({**ask, "block_hard": "4T"})
+    with pytest.raises(BulkheadError, match=r"more than ext4 .vfsv0. can hold, which is 4294967295"):
+        converge({**ask, "inode_hard": 1 << 32})
+    assert dquot(place, USER, 77).block_hard == 0xFFFFFFFF << 10
+    run("quotaoff %s" % place)
+
+
+@pytest.mark.parametrize(
+    ("make", "problem", "hint"),
+    [
+        ("mkfs.ext4 -q -O quota,^project", "made without the feature project", "tune2fs -O project /quota/lacks.img"),
+        ("mkfs.ext4 -q -I 128 -O quota,^project", "inodes of 128 bytes", "mkfs.ext4 -I 256"),
+    ],
+)
+def test_what_an_ext4_lacks_for_projects(make, problem, hint):
+    with mounted("lacks", "ext4", "usrquota", make) as place:
+        is_missing(place, "project", problem, hint)
+
+
+def test_what_an_xfs_was_not_mounted_with():
+    with mounted("lacks", "xfs", "rw") as place:
+        is_missing(place, "group", "was not mounted with gquota", "mount -o loop,gquota /quota/lacks.img")
+        remount(place, "uquota")
+        is_missing(place, "project", "was not mounted with pquota", "mount -o loop,pquota /quota/lacks.img")
+        remount(place, "uqnoenforce")
+        is_enabled(place)
+
+
+def test_btrfs_has_other_quotas():
+    with mounted("lacks", "btrfs", "rw") as place:
+        is_missing(place, "user", "btrfs limits subvolumes", "type: subvolume")
 
 
 def test_a_directory_below_the_mount_point_is_no_file_system(disk):
@@ -395,16 +435,3 @@ def test_a_directory_below_the_mount_point_is_no_file_system(disk):
     with pytest.raises(BulkheadError, match=r"is no mount point.*give that as path"):
         converge(of(place / "plain", type="user", id="77", block_hard="1M"))
     os.rmdir(place / "plain")
-
-
-def test_the_old_format_refuses_what_it_cannot_hold():
-    with mounted("old", "ext4", "usrquota", "mkfs.ext4 -q -O ^quota,^project") as place:
-        run("quotacheck -cu -F vfsv0 %s; quotaon -F vfsv0 -u %s" % (place, place))
-        ask = of(place, type="user", id="77")
-        converge({**ask, "block_hard": (0xFFFFFFFF << 10)})
-        with pytest.raises(BulkheadError, match=r"more than ext4 .vfsv0. can hold, which is 4T"):
-            converge({**ask, "block_hard": "4T"})
-        with pytest.raises(BulkheadError, match=r"more than ext4 .vfsv0. can hold, which is 4294967295"):
-            converge({**ask, "inode_hard": 1 << 32})
-        assert dquot(place, USER, 77).block_hard == 0xFFFFFFFF << 10
-        run("quotaoff %s" % place)

@@ -100,7 +100,7 @@ class Limits:
         made_later: their directory is made before; whole: look at every file.
         """
         own = self.paths.own(config["name"])
-        if not config.get("disk_quota") and (made_later or not _has_traces(own, own)):
+        if not config.get("disk_quota") and (made_later or not _has_traces(own)):
             return []
         try:
             return self._room.limit(own, _numbers(config), made_later, whole)
@@ -113,7 +113,7 @@ class Limits:
     def move_aside(self, name: str) -> list[Step]:
         """The steps that go with moving the private files of a container aside."""
         own = self.paths.own(name)
-        return self._room.move(own, self.paths.aside(name)) if _has_traces(own, own) else []
+        return self._room.move(own, self.paths.aside(name)) if _has_traces(own) else []
 
     def release(self, directory: str, now_at: str = "") -> tuple[list[Step], list[Step]]:
         """(what comes before the removal of private files, what comes after).
@@ -121,7 +121,7 @@ class Limits:
         now_at: where they lie while the plan is made, if it moves them.
         """
         there = now_at or directory
-        return self._room.release(directory, there) if _has_traces(directory, there) else ([], [])
+        return self._room.release(directory, there) if _has_traces(there) else ([], [])
 
     def needs_subvolume(self, config: dict[str, Any]) -> bool:
         """Whether the private files of a container are to be in a subvolume of their own."""
@@ -144,14 +144,14 @@ class Limits:
         return {**told, "directory": own, "asked": config["disk_quota"], "effective": effective}
 
 
-def _has_traces(directory: str, there: str) -> bool:
+def _has_traces(directory: str) -> bool:
     """Whether a directory of private files may have limits, found out without the room of quotas:
     it is listed as a project, or it is a subvolume of btrfs, of which the root is inode 256.
     """
     if os.path.realpath(directory) in (read_text(PROJECTS) or ""):
         return True
     try:
-        return os.stat(there).st_ino == btrfs.ROOT_INODE
+        return os.stat(directory).st_ino == btrfs.ROOT_INODE
     except OSError:
         return False
 
