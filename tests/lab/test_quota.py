@@ -15,6 +15,10 @@ def test_quota(node):
     plays.pytest(node("amd", "v2"), "tests/lab/inside/test_quota.py")
 
 
+def test_quota_containers(node):
+    plays.pytest(node("amd", "v2"), "tests/lab/inside/test_quota_containers.py")
+
+
 def test_reboot(fresh_node):
     """Limits and projects are there after a boot, drift is mended, and what is not mounted is waited for."""
     it = fresh_node("amd", "v2")
