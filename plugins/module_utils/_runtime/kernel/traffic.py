@@ -181,8 +181,8 @@ def _described(index: int, handle: int, parent: int, kind: str, options: bytes) 
 # struct tc_ratespec
 
 
-def _spec(rate: int) -> bytes:
-    return _ratespec.pack(0, _ETHERNET if rate else 0, 0, 0, 0, min(rate, _NARROW))
+def _spec(rate: int, cell_log: int = 0) -> bytes:
+    return _ratespec.pack(cell_log, _ETHERNET if rate else 0, 0, 0, 0, min(rate, _NARROW))
 
 
 def _rate_in(data: bytes, at: int, wide: bytes | None) -> int:
@@ -333,7 +333,7 @@ _MIRRED_PARMS, _STOLEN, _EGRESS_REDIRECT = 2, 4, 1
 _police = struct.Struct("=IiIII12s12siiI")
 _POLICE_TBF, _POLICE_RATE, _POLICE_RESULT, _POLICE_RATE64 = 1, 2, 5, 8
 _SHOT, _CONTINUE = 2, -1
-_RATE_TABLE_BYTES = 1024
+_RATE_TABLE_BYTES, _CELL_LOG = 1024, 3
 
 EVERYTHING = ((0, 0, 0),)
 
@@ -383,9 +383,11 @@ def redirect(index: int) -> bytes:
 def police(rate: int, burst: int) -> bytes:
     """The action that drops what exceeds a rate (act_police); burst in ticks.
 
-    The kernel insists on a table of rates; of an ethernet it reads nothing in it.
+    The kernel insists on a table of rates, and on the size of its cells (qdisc_get_rtab()); of an
+    ethernet it reads nothing in it.
     """
-    data = _police.pack(0, _SHOT, 0, burst, _NARROW, _spec(rate), _spec(0), 0, 0, 0)
+    spec = _spec(rate, _CELL_LOG)
+    data = _police.pack(0, _SHOT, 0, burst, _NARROW, spec, _spec(0), 0, 0, 0)
     table = attribute(_POLICE_RATE, bytes(_RATE_TABLE_BYTES))
     passed = attribute(_POLICE_RESULT, struct.pack("=i", _CONTINUE))
     wide = _wide(_POLICE_RATE64, rate)

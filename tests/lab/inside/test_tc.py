@@ -1,0 +1,160 @@
+# SPDX-FileCopyrightText: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Limits of bandwidth that many kernels lack: policing, fair queues, marks and control groups.
+
+What is written is read back by `tc` and by pyroute2, and traffic between two namespaces is counted.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+import tc_node
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.tc.tree import minors
+from tc_node import ADDRESSES, HERE, THERE, Sender, converge, here, measure, run, tc
+
+UNIFIED = "/sys/fs/cgroup" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else ""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def wires():
+    with tc_node.wires():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    yield
+    converge(here(state="absent"))
+    assert tc("qdisc show dev v0 root")[0]["kind"] == "noqueue"
+    assert not tc("qdisc show dev v0 ingress") and not run("nft list tables", namespace=HERE)
+
+
+@pytest.fixture
+def group(request):
+    """A control group, and the controller's directory that it is in."""
+    path = UNIFIED + "/tc-lab"
+    os.mkdir(path)
+    yield path
+    os.rmdir(path)
+
+
+def policed():
+    """What `tc` shows of the one policing on v0."""
+    shown = run("tc filter show dev v0 ingress", namespace=HERE)
+    assert shown.count("action order") == shown.count("police") == 1, shown
+    return shown
+
+
+def to_v0(mbit):
+    return lambda version: Sender(THERE, ADDRESSES["v0"][version], 5600, mbit)
+
+
+def test_what_is_received_is_policed():
+    converge(here(ingress={"rate": "4mbit", "method": "police"}))
+    assert "rate 4Mbit burst 64Kb" in policed() and "action drop" in policed()
+    measure([to_v0(4)], [(tc_node.received_bytes, 4)])
+    steps, _reports = converge(
+        here(ingress={"rate": "2mbit", "method": "police", "burst": "128KiB"})
+    )
+    # The new filter stands before the old one goes.
+    assert [step.before is None for step in steps] == [True, False]
+    assert "rate 2Mbit burst 128Kb" in policed()
+    measure([to_v0(2)], [(tc_node.received_bytes, 2)])
+
+
+def test_policing_is_exact_over_the_whole_range():
+    for rate in ("8kbit", "999999bit", "1.5mbit", "33333333kbit", "40gbit", "400gbit"):
+        steps, _reports = converge(here(ingress={"rate": rate, "method": "police"}))
+        assert steps, rate
+        assert not converge(here(ingress={"rate": rate, "method": "police"}))[0]
+    assert "rate 400Gbit" in policed()
+
+
+def test_policing_makes_way_for_a_queue_and_back():
+    asked = {"rate": "5mbit"}
+    converge(here(ingress={**asked, "method": "police"}))
+    converge(here(ingress=asked))
+    assert [one["kind"] for one in tc("qdisc show")].count("tbf") == 1
+    converge(here(ingress={**asked, "method": "police"}))
+    assert not run("ip -br link show type ifb", namespace=HERE)
+
+
+def queue_kinds():
+    return {
+        one["parent"].partition(":")[2]: one["kind"]
+        for one in tc("qdisc show dev v0")
+        if "parent" in one
+    }
+
+
+def test_each_class_has_a_fair_queue():
+    classes = [
+        {"name": name, "rate": "1mbit", "match": {"port": port}}
+        for name, port in (("a", 1), ("b", 2))
+    ]
+    converge(here(egress={"rate": "10mbit"}, classes=classes))
+    numbers = {name: "%x" % minor for name, minor in minors(["a", "b"]).items()}
+    assert queue_kinds() == {numbers["a"]: "fq_codel", numbers["b"]: "fq_codel", "ffff": "fq_codel"}
+    mine = next(
+        one for one in tc("qdisc show dev v0") if one.get("parent", "").endswith(":" + numbers["a"])
+    )
+    line = "tc qdisc del dev v0 parent {0}; tc qdisc add dev v0 parent {0} handle {1} pfifo limit 5"
+    run(line.format(mine["parent"], mine["handle"]), namespace=HERE)
+    steps, _reports = converge(here(egress={"rate": "10mbit"}, classes=classes))
+    assert [(step.before, step.after) for step in steps] == [("pfifo limit 5p", "fq_codel")]
+    assert queue_kinds()[numbers["a"]] == "fq_codel"
+
+
+def test_classes_by_port_mark_and_control_group_have_what_they_may(group):
+    options = {"burst": "32K"}
+    classes = [
+        {"name": "port", "rate": "2mbit", "match": {"destination_port": 5601}, **options},
+        {"name": "mark", "rate": "1mbit", "match": {"mark": "0x10/0xf0"}, **options},
+        {"name": "group", "rate": "1500kbit", "match": {"cgroup": "tc-lab"}, **options},
+    ]
+    converge(here(egress={"rate": "8mbit", "burst": "64K"}, classes=classes))
+    assert read_by_pyroute2() == {"1": 8, "port": 2, "mark": 1, "group": 1.5, "ffff": 3.5}
+    to = ADDRESSES["v1"]
+    numbers = minors(["port", "mark", "group"])
+    senders = [
+        lambda version: Sender(HERE, to[version], 5601, 2),
+        lambda version: Sender(HERE, to[version], 5602, 1, mark=0x1F),
+        lambda version: Sender(HERE, to[version], 5603, 1.5, group=group),
+        lambda version: Sender(HERE, to[version], 5604, 8, mark=0x2F),
+    ]
+    counters = [(numbers["port"], 2), (numbers["mark"], 1), (numbers["group"], 1.5), (1, 8)]
+    measure(senders, [(tc_node.queue_bytes(minor), rate) for minor, rate in counters])
+
+
+def read_by_pyroute2():
+    """{class: Mbit/s}, by an independent reader."""
+    pyroute2 = pytest.importorskip("pyroute2")
+    names = {minor: name for name, minor in minors(["port", "mark", "group"]).items()}
+    with tc_node.inside(HERE), pyroute2.IPRoute() as door:
+        found = {}
+        for one in door.get_classes(socket.if_nametoindex("v0")):
+            if one.get_attr("TCA_KIND") != "htb":
+                continue  # a flow of a fair queue
+            parms = one.get_attr("TCA_OPTIONS").get_attr("TCA_HTB_PARMS")
+            minor = one["handle"] & 0xFFFF
+            found[names.get(minor, "%x" % minor)] = parms["rate"] * 8 / 1e6
+    return found
+
+
+def test_a_control_group_that_was_made_again_is_a_change(group):
+    asked = here(
+        egress={"rate": "8mbit"},
+        classes=[{"name": "g", "rate": "1mbit", "match": {"cgroup": "tc-lab"}}],
+    )
+    converge(asked)
+    assert not converge(asked)[0]
+    os.rmdir(group)
+    with pytest.raises(BulkheadError, match="there is no control group %s" % group):
+        converge(asked)
+    os.mkdir(group)
+    assert converge(asked)[0]
