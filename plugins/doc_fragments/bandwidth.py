@@ -164,6 +164,10 @@ classes:
             - A control group of the v2 hierarchy (also on machines that have both), by its name,
               with all groups below it. What counts is the group in which the sending process was
               when it made its socket. Needs nftables.
+            - Where only v1 is mounted, a group of the hierarchy with C(net_cls), which gets the
+              number of the class in C(net_cls.classid), as do the groups below it. Such a group is
+              in one class alone, and nothing else can be asked of its packets. A number that is
+              somebody else's is a refusal unless O(force=true).
             - A group that was removed and made again is another one for the kernel, so run the
               module again then.
           type: str

@@ -27,9 +27,10 @@ author:
   - bulkhead.linux contributors (@bulkhead-linux)
 requirements:
   - Linux 4.19 or newer with C(CONFIG_NET_SCH_TBF); for classes C(CONFIG_NET_SCH_HTB) and
-    C(CONFIG_NET_CLS_U32), and for control groups and marks C(CONFIG_NF_TABLES_INET) and
-    C(CONFIG_NFT_SOCKET) (Linux 5.13); for what is received C(CONFIG_NET_SCH_INGRESS), and
-    C(CONFIG_IFB) with C(CONFIG_NET_ACT_MIRRED) or C(CONFIG_NET_ACT_POLICE)
+    C(CONFIG_NET_CLS_U32), for marks C(CONFIG_NF_TABLES_INET), for control groups that and
+    C(CONFIG_NFT_SOCKET) (Linux 5.13), or on v1 C(CONFIG_NET_CLS_CGROUP); for what is received
+    C(CONFIG_NET_SCH_INGRESS), and C(CONFIG_IFB) with C(CONFIG_NET_ACT_MIRRED) or
+    C(CONFIG_NET_ACT_POLICE)
   - root
 extends_documentation_fragment:
   - bulkhead.linux.attributes

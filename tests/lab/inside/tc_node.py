@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 
+import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import (
     netlink,
     syscalls,
@@ -23,6 +24,10 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.tc.subject
 
 HERE, THERE = "tc-here", "tc-there"  # v0 is in the first, v1 in the second
 ADDRESSES = {"v0": ("10.96.0.1", "fd96::1"), "v1": ("10.96.0.2", "fd96::2")}
+PLACES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+NET_CLS = "/sys/fs/cgroup/net_cls,net_prio"
+# Where sockets are matched by control group: the hierarchy of v2, and where there is none, net_cls.
+GROUPS = next((one for one in PLACES if os.path.exists(one + "/cgroup.procs")), NET_CLS)
 SECONDS, WINDOWS, TOLERANCE, PAYLOAD = 3.0, 4, 0.05, 1400
 
 
@@ -75,6 +80,30 @@ def converge(*items, check=False, replaying=False):
 
 def here(**options):
     return {"interface": "v0", "netns": HERE, **options}
+
+
+@pytest.fixture(scope="module")
+def two_namespaces():
+    with wires():
+        yield
+
+
+@pytest.fixture
+def nothing_left():
+    """Nothing is there when a test has taken its limits away."""
+    yield
+    converge(here(state="absent"))
+    assert tc("qdisc show dev v0 root")[0]["kind"] == "noqueue"
+    assert not tc("qdisc show dev v0 ingress") and not run("nft list tables", namespace=HERE)
+
+
+@pytest.fixture
+def group():
+    """A control group, where its sockets are matched."""
+    path = GROUPS + "/tc-lab"
+    os.mkdir(path)
+    yield path
+    os.rmdir(path)
 
 
 # Traffic

@@ -17,30 +17,8 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors imp
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.tc.tree import minors
 from tc_node import ADDRESSES, HERE, THERE, Sender, converge, here, measure, run, tc
 
-UNIFIED = "/sys/fs/cgroup" if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else ""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def wires():
-    with tc_node.wires():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    yield
-    converge(here(state="absent"))
-    assert tc("qdisc show dev v0 root")[0]["kind"] == "noqueue"
-    assert not tc("qdisc show dev v0 ingress") and not run("nft list tables", namespace=HERE)
-
-
-@pytest.fixture
-def group(request):
-    """A control group, and the controller's directory that it is in."""
-    path = UNIFIED + "/tc-lab"
-    os.mkdir(path)
-    yield path
-    os.rmdir(path)
+pytest_plugins = ("tc_node",)
+pytestmark = pytest.mark.usefixtures("two_namespaces", "nothing_left")
 
 
 def policed():
@@ -156,5 +134,6 @@ def test_a_control_group_that_was_made_again_is_a_change(group):
     os.rmdir(group)
     with pytest.raises(BulkheadError, match="there is no control group %s" % group):
         converge(asked)
+    converge(asked, replaying=True)  # which waits for it
     os.mkdir(group)
     assert converge(asked)[0]

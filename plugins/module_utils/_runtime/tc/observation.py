@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 OWN_HOOK, OTHERS_HOOK = 30001, 30002
 # Those of the two generations of filters on a tree, for IPv4 and IPv6.
 GENERATIONS = ({traffic.IPV4: 100, traffic.IPV6: 101}, {traffic.IPV4: 102, traffic.IPV6: 103})
+# The one for control groups of v1 looks before them, as on v2 a control group does.
+BY_GROUP, GROUP_FILTER = 99, 1
 _PREFERENCES = {number: kind for one in GENERATIONS for kind, number in one.items()}
 # Helper devices: an index that tells whose they are, and a group and text that tell they are ours.
 _HELPERS = 1 << 24
@@ -250,6 +252,9 @@ class Place:
 def _read_filter(tree: Tree, item: Item) -> None:
     if item.kind == "u32" and not item.handle & 0xFFF:
         return  # the head of a table
+    if (item.kind, item.preference, item.handle) == ("cgroup", BY_GROUP, GROUP_FILTER):
+        tree.by_group = True
+        return
     keys = traffic.u32_keys(item.options) if item.kind == "u32" else None
     target = traffic.u32_class(item.options) if keys else 0
     if (

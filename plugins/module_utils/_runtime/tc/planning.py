@@ -8,21 +8,23 @@ The order of a plan, and why:
 
 1. rules of nftables: what the kernel cannot do is refused here, before anything else was changed;
 2. helper devices, with their limit, and up: what is sent to a device that is down is swallowed;
-3. queues of the interfaces;
+3. queues of the interfaces, and the numbers of control groups of v1 that name their classes;
 4. filters that send what is received to the helpers, or away from them;
 5. helper devices that are no longer needed, all in one request.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
 from ..errors import BulkheadError, InvalidInput
 from ..kernel import mounts, netdevice, nftables, traffic
 from ..plan import Plan
-from . import features, targets
+from . import features, netcls, targets
 from .limit import Class, Direction, Limit
+from .matches import Match
 from .observation import (
     GROUP,
     OTHERS_HOOK,
@@ -94,6 +96,8 @@ class BandwidthPlan(Plan):
         super().__init__()
         self.seen: dict[str, Seen] = {}
         self.wanted: dict[str, tuple[Wanted | None, Wanted | None]] = {}
+        # {control group of v1: the interface of its class}
+        self.grouped: dict[str, str] = {}
 
 
 def find(place: Place, limit: Limit) -> Link | None:
@@ -137,7 +141,7 @@ def plan_limits(limits: list[tuple[Limit, Place, Link]]) -> BandwidthPlan:
         if other != limit.name:
             raise InvalidInput("%s and %s are the same interface" % (other, limit.name))
     works = [_Work(plan, limit, place, link) for limit, place, link in limits]
-    for part in ("steering", "helpers", "queues", "hooks"):
+    for part in ("steering", "helpers", "queues", "grouping", "hooks"):
         for work in works:
             plan.steps += getattr(work, part)()
     gone: dict[Place, list[Link]] = {}
@@ -231,6 +235,8 @@ class _Work:
         if not self.limit.present:
             return Wanted(Tree()), Wanted(Tree())
         out = self._queue(self.out_asked, self.out_classes, self.seen.outgoing, self.link.index)
+        if out:
+            self._group_on_v1(out)
         if self.polices or (self.in_asked is None and self.in_classes is None):
             inside = Wanted(Tree()) if self.polices else None
         else:
@@ -420,20 +426,62 @@ class _Work:
                 % one.name,
                 hint="mount -t cgroup2 none /sys/fs/cgroup/unified",
             )
-        path = os.path.join(root, name)
-        try:
-            number = os.stat(path).st_ino
-        except (FileNotFoundError, NotADirectoryError):
-            if not self.limit.brought_back:
-                hint = "make it first; it must be in the v2 hierarchy (%s)" % root
-                raise InvalidInput(
-                    "class %s: there is no control group %s" % (one.name, path), hint=hint
-                ) from None
-            self.plan.warnings.append(
-                "%s: class %s waits for control group %s" % (self.label, one.name, path)
+        number = self._number_in(root, one)
+        return (name.count("/") + 1, number) if number else None
+
+    def _number_in(self, root: str, one: Class) -> int:
+        """The inode of the control group of a class; 0 where the group is waited for."""
+        path = os.path.join(root, one.match.cgroup if one.match else "")
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return os.stat(path).st_ino
+        if not self.limit.brought_back:
+            hint = "make it first; it must be in the hierarchy at %s" % root
+            raise InvalidInput(
+                "class %s: there is no control group %s" % (one.name, path), hint=hint
             )
-            return None
-        return name.count("/") + 1, number
+        self.plan.warnings.append(
+            "%s: class %s waits for control group %s" % (self.label, one.name, path)
+        )
+        return 0
+
+    # Control groups of v1
+
+    def _group_on_v1(self, wanted: Wanted) -> None:
+        """Where only v1 is mounted, a control group is matched by its number, without nftables."""
+        if not wanted.steered or any(mounts.mounts("cgroup2")) or not netcls.root():
+            return
+        for one, minor in list(wanted.steered):
+            if one.match is None or not one.match.cgroup:
+                continue
+            self._check_alone(one)
+            wanted.tree.by_group = True
+            if self._number_in(netcls.root(), one):
+                wanted.grouped[one.match.cgroup] = wanted.tree.handle | minor
+            wanted.steered.remove((one, minor))
+
+    def _check_alone(self, one: Class) -> None:
+        """Refuse what net_cls cannot do: a group has one class, for all that it sends."""
+        name = one.match.cgroup if one.match else ""
+        if one.match and one.match.key() != Match({"cgroup": name}, "").key():
+            raise InvalidInput(
+                "class %s: a control group of v1 is matched by net_cls, for all that it sends"
+                % one.name,
+                hint="leave the rest of match out, or mount the v2 hierarchy as well",
+            )
+        other = self.plan.grouped.setdefault(name, self.label)
+        if other != self.label:
+            raise InvalidInput(
+                "control group %s has a class of %s, and of %s: in net_cls a group has one class"
+                % (name, other, self.label)
+            )
+
+    def grouping(self) -> list[Step]:
+        """The numbers of control groups, written after their classes are there."""
+        out, seen = self.out, self.seen.outgoing
+        if out is None or out.steered is None or not (seen.by_group or out.tree.by_group):
+            return []
+        handle = out.tree.handle if out.tree.by_group else seen.handle
+        return list(netcls.steps(handle, out.grouped, self.limit.force))
 
     # Helper devices
 

@@ -36,7 +36,7 @@ _FEW = 64
 _LACKING = (
     ("Specified qdisc kind is unknown", "the kernel has no such queue: CONFIG_NET_SCH_%s"),
     ("Specified qdisc not found", "the kernel has no such queue: CONFIG_NET_SCH_%s"),
-    ("TC classifier not found", "the kernel has no u32 filters: CONFIG_NET_CLS_U32"),
+    ("TC classifier not found", "the kernel has no such filters: CONFIG_NET_CLS_%s"),
     ("Failed to load TC action module", "the kernel lacks the action: CONFIG_NET_ACT_%s"),
     ("Unknown device type", "the kernel lacks the device: CONFIG_IFB"),
 )
@@ -100,7 +100,9 @@ class Change(Step):
     def _hint(self, answer: Answer) -> str:
         for words, hint in _LACKING:
             if words in answer.words:
-                return hint % self.kind.upper() if "%s" in hint else hint
+                # A filter is named after what it does, and is a u32 one but for control groups.
+                filters = "CLS" in hint and self.kind != "cgroup"
+                return hint % ("U32" if filters else self.kind.upper()) if "%s" in hint else hint
         return _HINTS.get(answer.errno, "")
 
 

@@ -123,12 +123,14 @@ class Wanted:
     """A tree that is to be, what its classes are called, and by which classes nftables sends.
 
     steered: {class: number} of those whose match needs nftables; None where that stays as it is.
+    grouped: {control group of v1: number of its class}.
     """
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.names = Names()
         self.steered: list[tuple[Class, int]] | None = []
+        self.grouped: dict[str, int] = {}
         self.unlimited = False
 
 
@@ -197,7 +199,7 @@ def _kept_classes(wanted: Direction | None, seen: Tree, mtu: int, what: str) -> 
         )
     tree = Tree("htb", seen.handle)
     tree.nodes = dict(seen.nodes)
-    tree.leaves, tree.filters = seen.leaves, seen.filters
+    tree.leaves, tree.filters, tree.by_group = seen.leaves, seen.filters, seen.by_group
     tree.nodes[WHOLE] = Node(0, _whole(wanted, seen, mtu, what))
     if rest_is_generated(seen, mtu, what):
         tree.nodes.pop(DEFAULT, None)

@@ -140,7 +140,8 @@ class Filter:
 class Tree:
     """One queue. kind: "" for the interface's own one, "tbf" or "htb"; others: what is not ours.
 
-    nodes, leaves: by the number of the class; filters: by the type of frames.
+    nodes, leaves: by the number of the class; filters: by the type of frames. by_group: whether
+    packets go to the class that the control group of their socket (v1) has the number of.
     """
 
     def __init__(self, kind: str = "", handle: int = 0) -> None:
@@ -150,6 +151,7 @@ class Tree:
         self.nodes: dict[int, Node] = {}
         self.leaves: dict[int, Leaf] = {}
         self.filters: Filters = {}
+        self.by_group = False
         self.item: Item | None = None
         self.foreign = ""
         self.foreign_filters: list[str] = []

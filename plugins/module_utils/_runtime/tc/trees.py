@@ -16,7 +16,7 @@ import bisect
 from functools import partial
 
 from ..kernel import traffic
-from .observation import GENERATIONS, Place
+from .observation import BY_GROUP, GENERATIONS, GROUP_FILTER, Place
 from .steps import Change, bucket_text, class_text
 from .targets import MOST_FILTERS, Names
 from .tree import DEFAULT, Filter, Leaf, Node, Tree
@@ -103,6 +103,12 @@ def _filter_message(index: int, tree: Tree, kind: int, preference: int, one: Fil
     return traffic.add_filter(index, tree.handle, one.node, preference, kind, "u32", options)
 
 
+def _group_filter(index: int, tree: Tree, there: bool = True) -> Message:
+    """Make the filter that sends by control group, or remove it."""
+    where = (index, tree.handle, GROUP_FILTER, BY_GROUP, traffic.ALL, "cgroup")
+    return traffic.add_filter(*where, b"") if there else traffic.delete_filter(*where)
+
+
 def _top_down(tree: Tree, minors: set[int]) -> list[int]:
     """Parents before their classes, and the class of the rest as early as it can be."""
     return sorted(minors, key=lambda minor: (tree.depth(minor), minor != DEFAULT, minor))
@@ -120,7 +126,7 @@ def _rebuilt(index: int, tree: Tree) -> list[Message]:
             found.append(_leaf_message(index, tree, minor, leaf))
     for kind, held in tree.filters.items():
         found += [_filter_message(index, tree, kind, one.preference, one) for one in held]
-    return found
+    return [*found, _group_filter(index, tree)] if tree.by_group else found
 
 
 # The plan
@@ -178,9 +184,20 @@ def _changed_tree(
     steps += _made_classes(device, seen, wanted, moved, set(wanted.nodes) - late, fresh)
     steps += _made_leaves(device, seen, wanted, moved, set(wanted.leaves) - late, fresh)
     steps += filters.made() + filters.late()
+    if seen.by_group != wanted.by_group:
+        steps.append(_changed_group_filter(device, wanted, fresh))
     steps += _deleted_classes(device, seen, gone)
     steps += _made_classes(device, seen, wanted, moved, late, fresh)
     return steps + _made_leaves(device, seen, wanted, moved, late, fresh)
+
+
+def _changed_group_filter(device: Device, wanted: Tree, fresh: bool) -> Change:
+    there = wanted.by_group
+    message = _group_filter(device.index, wanted, there)
+    back = [] if fresh else [_group_filter(device.index, wanted, not there)]
+    before, after = (None, "cgroup") if there else ("cgroup", None)
+    target = "%s: filter all pref %d" % (device.label, BY_GROUP)
+    return Change(device.place, target, before, after, [message], back, "cgroup")
 
 
 def _moved(seen: Tree, wanted: Tree) -> set[int]:
