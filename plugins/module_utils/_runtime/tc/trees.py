@@ -340,12 +340,29 @@ class _Filters:
     def late(self) -> list[Change]:
         return self._deleted(self._late)
 
+    def _lasts(self) -> set[int]:
+        """The filters that go as the last of their preference, and so with the whole of it: the
+        kernel keeps the table of filters that went one by one (u32_delete())."""
+        going = [*self._early, *self._late]
+        gone = {id(one) for _kind, one in going}
+        stays = {
+            (kind, one.preference)
+            for kind, held in self.seen.filters.items()
+            for one in held
+            if id(one) not in gone
+        }
+        stays |= {(kind, preference) for kind, preference, _one in self._made}
+        lasts = {(kind, one.preference): id(one) for kind, one in going}
+        return {last for key, last in lasts.items() if key not in stays}
+
     def _deleted(self, chosen: list[tuple[int, Filter]]) -> list[Change]:
         steps = []
+        lasts = self._lasts()
         for kind, one in chosen:
             target = self.device.of_filter(self.seen, kind, one.preference, one.node)
+            handle = 0 if id(one) in lasts else one.handle
             message = traffic.delete_filter(
-                self.device.index, self.seen.handle, one.handle, one.preference, kind, "u32"
+                self.device.index, self.seen.handle, handle, one.preference, kind, "u32"
             )
             back = [_filter_message(self.device.index, self.seen, kind, one.preference, one)]
             before = partial(_filter_text, self.seen, one, self.names)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import traffic
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.tc import targets, tree, trees
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.tc.limit import (
     Class,
@@ -103,6 +104,22 @@ def test_a_class_that_comes_touches_no_other() -> None:
     assert ("class 7001:%x" % mail, False, True) in steps
     assert ("class 7001:ffff", True, True) in steps  # less is left
     assert all(was == (what == "class 7001:ffff") for what, was, _is in steps)
+
+
+def test_the_last_filter_goes_with_its_table() -> None:
+    seen = numbered(queue({"rate": "20mbit"}, [WEB, MAIL]).tree)
+    device = trees.Device(None, 7, "v0")
+
+    def handles(classes: list[dict[str, Any]]) -> list[int]:
+        wanted = queue({"rate": "20mbit"}, classes, seen)
+        steps = trees.tree_steps(device, seen, wanted.tree, wanted.names)
+        gone = [step for step in steps if "filter" in step.target and step.after is None]
+        return [traffic.Item(step.messages[0][2]).handle & 0xFFF for step in gone]
+
+    assert 0 not in handles([WEB])
+    rest = {"name": "others", "rate": "1mbit"}
+    kinds = [kind for kind, held in seen.filters.items() if held]
+    assert handles([rest]).count(0) == len(kinds)
 
 
 def test_a_class_that_goes_loses_its_filter_first() -> None:
