@@ -37,6 +37,9 @@ container:
     - The container whose traffic is limited, in the directions as the container sees them. The
       limits are set on the host's side of its interface, where nothing inside the container can
       touch them.
+    - For a container of M(bulkhead.linux.container_run), these are the limits of its option
+      C(network.bandwidth), which are there at each start and go with it. They are told by
+      M(bulkhead.linux.container_info) and kept for the boot with the container.
     - The interface is found by its alias (C(ip link set dev NAME alias)), which is C(bulkhead
       container) and the name.
   type: str

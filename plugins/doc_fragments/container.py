@@ -116,9 +116,12 @@ network:
       bridge, where it has one.
     - C(interface) is the name of the interface inside, V(eth0) by default. C(mtu) is the largest packet of the container, by default that of the bridge.
     - C(bandwidth) limits what the container sends, C(egress), and receives, C(ingress), as these options of M(bulkhead.linux.tc_bandwidth) do, each with
-      C(rate), C(burst), C(latency), C(limit) and C(peakrate), and C(egress) with C(method). A way that is not named has no limit. The limits are set on the
-      machine's end of the interface before the command runs, at every start, and change while the container runs. What M(bulkhead.linux.tc_bandwidth) sets
-      on a container without C(bandwidth) lasts until its next start.
+      C(rate), C(burst), C(latency), C(limit) and C(peakrate), and C(egress) with C(method). A way that is not named has no limit. C(classes) divide
+      what the container sends, and C(overcommit) says what becomes of more than there is. The limits are set on the machine's end of the interface before
+      the command runs, at every start, and change while the container runs.
+    - With O(bulkhead.linux.tc_bandwidth#module:container), M(bulkhead.linux.tc_bandwidth) changes the same limits by the name of the container. What it has
+      set stays with the container, also when that is made anew, until one of the two asks for something else. C(bandwidth) that was given here and is left
+      out later has no limit any more.
     - There is no publishing of ports, no translation of addresses and no name server. Containers reach each other and the machine by the bridge, and
       whatever the machine forwards for them. Who is to reach a container from elsewhere needs a route to its network, and C(/etc/resolv.conf) is empty.
     - On the bridge a container gets what is for its own hardware address and what is for all. The machine takes no router advertisement from a bridge that

@@ -44,7 +44,8 @@ options:
       - An interface that is V(absent) is not kept any more. With V(false), what is kept stays as it
         is.
       - An interface that is not there when a boot brings limits back is waiting in C(bulkhead
-        status), and no failure.
+        status) and C(bulkhead drift), and no failure. Where the role has seen to it, it is limited
+        when it comes.
       - O(force) is not kept.
     type: bool
     default: true
@@ -231,11 +232,13 @@ error:
 """
 
 from ansible_collections.bulkhead.linux.plugins.module_utils import _module, _tc_options
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.tc.subject import Bandwidth
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.bandwidth import (
+    Limits,
+)
 
 
 def main() -> None:
-    _module.run(Bandwidth, _tc_options.LIMIT)
+    _module.run(Limits, _tc_options.LIMIT)
 
 
 if __name__ == "__main__":

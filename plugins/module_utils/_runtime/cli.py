@@ -177,6 +177,7 @@ def _detail(one: dict[str, Any]) -> str:
 def the_rest() -> None:
     """What no verb needs, but a module may: so that every payload that holds this file holds the same core, all of it."""
     from .cgroup import canonical  # noqa: F401
+    from .container import bandwidth as limits  # noqa: F401
     from .container import commands  # noqa: F401
     from .quota import info as quota_info  # noqa: F401
     from .quota import private  # noqa: F401

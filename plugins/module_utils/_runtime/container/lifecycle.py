@@ -435,6 +435,7 @@ class Lifecycle:
         record = container.seen.record
         if record is not None and not record.get("damaged"):
             self._adopt_resources(container)
+            _adopt_bandwidth(container.config, record.get("config"))
             differing = options.differences(record.get("config") or {}, container.config)
             # A supervisor of an earlier release does not look for changes.
             changes = () if container.seen.phase in _LIVE and not record.get("live") else options.live_keys()
@@ -893,7 +894,9 @@ class Lifecycle:
             plan.steps.append(steps.Settle(self.call, [start.name for start in work.starts]))
         plan.steps += work.trial + work.trial_end + work.last
         plan.steps += [steps.Collect(self.call, name) for name in self._unused_bases(containers, work)]
-        plan.fresh = set(work.renewed)
+        # What tc_bandwidth has set of one that is made anew goes on, and so does what is kept of it.
+        limited = {one.name for one in containers if _limited_by_name(one.config)}
+        plan.fresh = set(work.renewed) - limited
         plan.warnings += [*_without_filter([*work.fresh, *work.by_unit]), *self.limits.warnings]
         return plan
 
@@ -1105,6 +1108,18 @@ class Lifecycle:
                 self.failures[container.name] = waiting.how_it_ended(report)
             found.append(report)
         return found
+
+
+def _limited_by_name(settings: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What tc_bandwidth has set of a container, by its configuration."""
+    return network.set_by_tc_bandwidth(network.on_bridge(settings))
+
+
+def _adopt_bandwidth(wanted: dict[str, Any], held: dict[str, Any] | None) -> None:
+    """What tc_bandwidth has set stays with a container for which nothing else is asked."""
+    value, limits = network.on_bridge(wanted), _limited_by_name(held)
+    if limits and value and not value.get("bandwidth"):
+        wanted["network"] = {**value, "bandwidth": limits}
 
 
 def output_of(seen: Seen, most: int, of_the_run: bool = False) -> str:

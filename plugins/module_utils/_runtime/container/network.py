@@ -203,9 +203,13 @@ def _bandwidth(value: object) -> dict[str, Any] | None:
 
     given: dict[str, Any] = {}
     for way, asked in words.mapping(value, "network.bandwidth").items():
-        if way not in shaping.WAYS:
-            raise InvalidInput("network.bandwidth: %s is none of %s" % (way, ", ".join(shaping.WAYS)))
+        known = (*shaping.WAYS, *shaping.MORE)
+        if way not in (*known, shaping.SET_BY):
+            raise InvalidInput("network.bandwidth: %s is none of %s" % (way, ", ".join(known)))
         if asked is None:
+            continue
+        if way not in shaping.WAYS:
+            given[way] = _more(way, asked)
             continue
         given[way] = without_none(words.mapping(asked, "network.bandwidth.%s" % way))
         for name in given[way]:
@@ -218,6 +222,27 @@ def _bandwidth(value: object) -> dict[str, Any] | None:
         error.problem = "network.bandwidth: %s" % error.problem
         raise
     return given
+
+
+def _more(name: str, asked: Any) -> Any:
+    """What is not of one way: classes of what the container sends, and a word."""
+    what = "network.bandwidth.%s" % name
+    if name != "classes":
+        return words.text(asked, what)
+    return [without_none(words.mapping(one, what)) for one in words.items(asked, what)]
+
+
+def told_bandwidth(value: dict[str, Any]) -> dict[str, Any]:
+    """The limits in the words of the option."""
+    from . import shaping
+
+    return {name: given for name, given in value.items() if name != shaping.SET_BY}
+
+
+def set_by_tc_bandwidth(value: Any) -> dict[str, Any] | None:
+    """The limits of a network that tc_bandwidth has set, if it was the last to do so; None if not."""
+    found = value.get("bandwidth") if isinstance(value, dict) else None
+    return found if isinstance(found, dict) and found.get("set_by") else None
 
 
 def same_bandwidth(value: dict[str, Any] | None) -> Any:

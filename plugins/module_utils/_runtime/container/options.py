@@ -220,7 +220,7 @@ TABLE = (
     Option("umask", told=lambda mask: "%04o" % mask, missing=0o022),
     Option("hostname"),
     Option("network", network.asked, network.told),
-    Option("network.bandwidth", network.same_bandwidth, live=True),
+    Option("network.bandwidth", network.same_bandwidth, network.told_bandwidth, live=True),
     Option("disk_quota", private.same, live=True),
     Option("mounts", _mounts, _told_mounts, missing=[], real=_real_mounts),
     Option("masked_paths", _without(parsed.MASKED), _without(parsed.MASKED), missing=[]),

@@ -15,16 +15,23 @@ from ..kernel import netdevice
 from ..tc import planning, steps, targets
 from ..tc.limit import Limit
 from ..tc.observation import Place
+from ..tc.tree import FIRST_TREE, Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..kernel.netdevice import Link
+    from ..tc.limit import Class
     from ..tc.planning import BandwidthPlan
 
 WAYS = ("egress", "ingress")
+MORE = ("classes", "overcommit")
+# Under this key a record says that tc_bandwidth set the limits, and not whoever made the container.
+SET_BY = "set_by"
 _NO_LIMIT = {"rate": "max"}
+# What a queue has and classes have not.
+_OF_A_QUEUE = ("latency", "limit", "peakrate")
 
 
 def limit_of(name: str, asked: dict[str, Any] | None) -> Limit:
@@ -34,12 +41,33 @@ def limit_of(name: str, asked: dict[str, Any] | None) -> Limit:
     """
     state = "present" if asked else "absent"
     ways = {way: (asked or {}).get(way, _NO_LIMIT) for way in WAYS}
-    return Limit({"container": name, "state": state, **(ways if asked else {})})
+    more = {"classes": [], **{key: value for key, value in (asked or {}).items() if key in MORE}}
+    return Limit({"container": name, "state": state, **({**ways, **more} if asked else {})})
+
+
+def laid_over(held: dict[str, Any], limit: Limit) -> dict[str, Any] | None:
+    """What a container is limited to when tc_bandwidth asks for this: what it does not give stays.
+
+    None where nothing is limited any more.
+    """
+    given: dict[str, Any] = {way: getattr(limit, way).asked for way in WAYS if getattr(limit, way)}
+    if limit.classes is not None:
+        given["classes"] = [one.asked for one in limit.classes]
+        given["overcommit"] = limit.overcommit
+    found = {key: value for key, value in {**held, **given}.items() if key != SET_BY}
+    if found.get("classes") and "egress" in held and "egress" not in given:
+        kept = found["egress"]
+        found["egress"] = {key: value for key, value in kept.items() if key not in _OF_A_QUEUE}
+    if not limit.present or same(found) is None:
+        return None
+    return {**found, SET_BY: "tc_bandwidth"}
 
 
 def check(name: str, asked: dict[str, Any] | None, mtu: int) -> None:
     """Refuse what the kernel would not take on an interface with packets of this size."""
     limit = limit_of(name, asked)
+    if limit.classes:
+        _check_classes(limit, mtu)
     for way, wanted in (("egress", limit.egress), ("ingress", limit.ingress)):
         if wanted is None or wanted.rate is None:
             continue
@@ -51,7 +79,17 @@ def check(name: str, asked: dict[str, Any] | None, mtu: int) -> None:
                     hint="on the machine's end of its interface, what it receives is sent, and has a queue",
                 )
             continue
-        targets.bucket(wanted, mtu, what)
+        if not (limit.classes and way == "egress"):
+            targets.bucket(wanted, mtu, what)
+
+
+def _check_classes(limit: Limit, mtu: int) -> None:
+    """Refuse what would be refused on the interface, which is not there yet."""
+    what, asked = "network.bandwidth", (limit.egress, limit.classes, Tree())
+    queue = targets.queue_of(*asked, mtu, what, lambda: FIRST_TREE, lambda: "pfifo")
+    if queue is not None:
+        planning.refuse_steered(queue)
+        planning.check_sums(what, queue, limit.classes, limit.overcommit, mtu)
 
 
 def same(asked: dict[str, Any] | None) -> Any:
@@ -66,7 +104,13 @@ def same(asked: dict[str, Any] | None) -> Any:
             continue
         numbers = (wanted.rate, wanted.burst, wanted.limit, wanted.latency, wanted.peakrate)
         found.append((wanted.method, *numbers))
-    return None if found == [None, None] else found
+    classes = sorted(map(_same_class, limit.classes or []))
+    return None if found == [None, None] and not classes else [*found, *classes]
+
+
+def _same_class(one: Class) -> tuple[Any, ...]:
+    key = str(one.match.key()) if one.match else ""
+    return (one.name, one.parent, one.rate, one.ceil, one.burst or 0, one.priority, key)
 
 
 def plan(name: str, asked: dict[str, Any] | None, place: Place, link: Link) -> BandwidthPlan:

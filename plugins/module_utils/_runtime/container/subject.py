@@ -11,7 +11,7 @@ from ..errors import BulkheadError, InvalidInput
 from ..plan import Plan
 from ..records import NOT_KEPT, given_of
 from ..subject import Subject
-from . import classes, config, info, waiting
+from . import classes, config, info, network, waiting
 from . import options as table
 from .lifecycle import LASTING, Container, ContainerPlan, Lifecycle, describe, look
 
@@ -83,6 +83,7 @@ class Containers(Subject):
         if "state" in given:
             given["state"] = LASTING.get(given["state"], given["state"])
         if "command" in given:
+            _keep_bandwidth(held, given)
             return held if self._says_the_same(held, given) else given
         if "command" not in held:
             return held or None
@@ -119,3 +120,11 @@ class Containers(Subject):
     def others(self, names: set[str]) -> list[dict[str, Any]]:
         paths, host = self.lifecycle.paths, self.lifecycle.host
         return [{"name": name, **describe(look(name, paths, host))} for name in info.names(paths) if name not in names]
+
+
+def _keep_bandwidth(held: dict[str, Any], given: dict[str, Any]) -> None:
+    """What tc_bandwidth has set is kept where nothing else is asked, as it stays in force."""
+    limits, value = network.set_by_tc_bandwidth(held.get("network")), given.get("network")
+    value = {"mode": value} if isinstance(value, str) else value
+    if limits and isinstance(value, dict) and value.get("mode") == "bridge":
+        given["network"] = {"bandwidth": limits, **value}

@@ -238,6 +238,18 @@ def files(config: dict[str, Any], resources: dict[str, Any], at_boot: bool, pers
     return found
 
 
+def changed_spec(config: dict[str, Any], paths: Paths) -> list[Step]:
+    """Return the steps that have a container's unit start it with another configuration from now on."""
+    found: list[Step] = []
+    for root in (PERSISTENT, RUNTIME):
+        path = spec_path(config["name"], root, paths)
+        held = read_text(path)
+        if held:
+            content = to_json({**json.loads(held), "config": config}) + "\n"
+            found += [WriteSpec(path, held, content)] if content != held else []
+    return found
+
+
 def _removals(name: str, roots: tuple[str, ...], paths: Paths) -> list[Step]:
     found: list[Step] = []
     unit = name_of(name)

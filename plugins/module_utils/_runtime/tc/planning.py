@@ -190,6 +190,33 @@ def _helper_messages(index: int, name: str, alias: str, mtu: int) -> list[Messag
     return [made, netdevice.set_alias(name, alias)]
 
 
+def refuse_steered(received: Wanted) -> None:
+    """Refuse matches that nothing can look at any more where a container's packets arrive."""
+    if received.steered:
+        raise InvalidInput(
+            "class %s: what a container sends has lost its control group and mark on the way to "
+            "the host" % received.steered[0][0].name,
+            hint="match by source, destination, protocol or port",
+        )
+
+
+def check_sums(
+    label: str, wanted: Wanted, classes: list[Class] | None, overcommit: str, mtu: int
+) -> list[str]:
+    """Refuse classes that have more together than the one above them, or warn, as is asked."""
+    if classes is None:
+        generated = targets.rest_is_generated(wanted.tree, mtu, label)
+    else:
+        generated = not any(wanted.names(DEFAULT) == one.name for one in classes)
+    wrong = targets.overcommitted(wanted, generated)
+    if wrong and overcommit == "deny":
+        raise InvalidInput(
+            "%s: %s" % (label, "; ".join(wrong)),
+            hint="lower a rate and give it a ceil instead, or allow it with overcommit",
+        )
+    return ["%s: %s" % (label, text) for text in wrong] if overcommit == "warn" else []
+
+
 class _Work:
     """What is to be done for one limit, direction by direction.
 
@@ -242,15 +269,12 @@ class _Work:
         else:
             index = helper_index(self.link.index)
             inside = self._queue(self.in_asked, self.in_classes, self.seen.incoming, index)
-        if inside and inside.steered:
-            raise InvalidInput(
-                "class %s: what a container sends has lost its control group and mark on the way to the host"
-                % inside.steered[0][0].name,
-                hint="match by source, destination, protocol or port",
-            )
+        if inside:
+            refuse_steered(inside)
         for one, classes in ((out, self.out_classes), (inside, self.in_classes)):
             if one and one.tree.kind == "htb":
-                self._check_sums(one, classes)
+                asked = (classes, self.limit.overcommit)
+                self.plan.warnings += check_sums(self.label, one, *asked, self.link.mtu)
         return out, inside
 
     def _queue(
@@ -262,20 +286,6 @@ class _Work:
         return targets.queue_of(
             asked, classes, seen, self.link.mtu, self.label, next_tree, features.leaf_kind
         )
-
-    def _check_sums(self, wanted: Wanted, classes: list[Class] | None) -> None:
-        if classes is None:
-            generated = targets.rest_is_generated(wanted.tree, self.link.mtu, self.label)
-        else:
-            generated = not any(wanted.names(DEFAULT) == one.name for one in classes)
-        wrong = targets.overcommitted(wanted, generated)
-        if wrong and self.limit.overcommit == "deny":
-            raise InvalidInput(
-                "%s: %s" % (self.label, "; ".join(wrong)),
-                hint="lower a rate and give it a ceil instead, or allow it with overcommit",
-            )
-        if wrong and self.limit.overcommit == "warn":
-            self.plan.warnings += ["%s: %s" % (self.label, text) for text in wrong]
 
     def _check_others(self) -> None:
         """Refuse to take the place of what others have made, unless that is asked for."""

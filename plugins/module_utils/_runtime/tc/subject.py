@@ -13,7 +13,7 @@ from ..records import without_none
 from ..subject import Subject
 from . import steps
 from .limit import Limit, named
-from .observation import Place
+from .observation import CONTAINER, Place
 from .planning import BandwidthPlan, Seen, check_together, find, missing, plan_limits
 from .report import report
 
@@ -141,10 +141,13 @@ class Bandwidth(Subject):
 
 
 def limited(place: Place) -> list[str]:
-    """The interfaces that have a limit of ours, as a record names them."""
+    """The interfaces that have a limit of ours, as a record names them; those of containers are told
+    with their containers."""
     helped = {link.index for link in place.helpers()}
     found = []
     for link in place.links():
-        if link.index not in helped and not Seen(place, link).nothing:
+        if link.index in helped or link.alias.startswith(CONTAINER % ""):
+            continue
+        if not Seen(place, link).nothing:
             found.append(place.called(link.name))
     return found

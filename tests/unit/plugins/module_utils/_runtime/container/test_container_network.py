@@ -12,9 +12,11 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container 
     addresses,
     network,
     options,
+    shaping,
     wiring,
 )
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.tc.limit import Limit
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -126,3 +128,56 @@ def test_hardware_addresses_are_local_unicast_and_differ():
     found = {addresses._hardware(ipaddress.ip_interface(text)) for text in texts}
     assert len(found) == len(texts)
     assert all(len(one) == 6 and one[0] & 3 == 2 for one in found)
+
+
+# What tc_bandwidth makes of it
+
+
+WEB = {"name": "web", "rate": "1mbit", "match": {"port": 443}}
+
+
+def by_name(**asked):
+    return Limit({"container": "x", **asked})
+
+
+def test_what_is_not_given_by_name_stays():
+    held = {"egress": {"rate": "1mbit"}, "ingress": {"rate": "2mbit"}}
+    found = shaping.laid_over(held, by_name(ingress={"rate": "3mbit"}))
+    assert found == {**held, "ingress": {"rate": "3mbit"}, "set_by": "tc_bandwidth"}
+    assert shaping.laid_over({"egress": {"rate": "1mbit"}}, by_name(egress={"rate": "max"})) is None
+    assert shaping.laid_over(held, by_name(state="absent")) is None
+    with_classes = shaping.laid_over(held, by_name(classes=[WEB]))
+    assert with_classes["classes"] == [WEB] and with_classes["egress"] == held["egress"]
+    assert shaping.same(with_classes) != shaping.same(held)
+    assert shaping.same(shaping.laid_over(with_classes, by_name(classes=[]))) == shaping.same(held)
+
+
+def test_classes_take_what_is_of_one_queue_away():
+    held = {"egress": {"rate": "8mbit", "latency": "1ms", "burst": "9K"}}
+    found = shaping.laid_over(held, by_name(classes=[WEB]))
+    assert found["egress"] == {"rate": "8mbit", "burst": "9K"}
+    assert held["egress"]["latency"] == "1ms"
+
+
+def test_what_was_set_by_name_can_be_asked_for_again():
+    found = shaping.laid_over({}, by_name(egress={"rate": "8mbit"}, classes=[WEB]))
+    value = parsed(bandwidth=found)
+    told = network.told_bandwidth(value["bandwidth"])
+    assert "set_by" not in told
+    assert shaping.same(parsed(bandwidth=told)["bandwidth"]) == shaping.same(found)
+    shaping.check("x", value["bandwidth"], 1500)
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        ([{**WEB, "rate": "9mbit"}], "9mbit together, and it has 8mbit"),
+        ([{**WEB, "match": {"mark": "7"}}], "has lost its control group and mark"),
+        ([{**WEB, "burst": 100}], "no full frame"),
+        ([WEB, WEB], "named twice"),
+    ],
+)
+def test_classes_that_cannot_be_had(classes, words):
+    with pytest.raises(InvalidInput, match=words):
+        value = parsed(bandwidth={"egress": {"rate": "8mbit"}, "classes": classes})
+        shaping.check("x", value["bandwidth"], 1500)
