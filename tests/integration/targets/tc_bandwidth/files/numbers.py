@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: bulkhead.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the kernel holds, read by two others: numbers.py NAMESPACE INTERFACE
+"""What the kernel holds, read by two others: numbers.py NAMESPACE INTERFACE newest|older
 
 pyroute2 reads queues and classes in the kernel's own units, `tc` reads filters. Where both read the same thing,
 they must agree. The answer is JSON.
@@ -14,8 +14,14 @@ import subprocess
 import sys
 from typing import Any
 
-from pyroute2 import IPRoute, netns
+OLDER = len(sys.argv) > 3 and sys.argv[3] == "older"
+if OLDER:  # as .ci/prepare puts it there
+    sys.path.insert(0, sys.prefix + "/older")
 
+import pyroute2  # noqa: E402
+from pyroute2 import IPRoute, netns  # noqa: E402
+
+assert pyroute2.__version__.startswith("0.7.") == OLDER, pyroute2.__version__
 FULL = 0xFFFFFFFF
 
 
