@@ -14,6 +14,7 @@ import socket
 import pytest
 import tc_node
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import netlink
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.tc.tree import minors
 from tc_node import ADDRESSES, HERE, THERE, Sender, converge, here, measure, run, tc
 
@@ -107,6 +108,33 @@ def test_classes_by_port_mark_and_control_group_have_what_they_may(group):
     ]
     counters = [(numbers["port"], 2), (numbers["mark"], 1), (numbers["group"], 1.5), (1, 8)]
     measure(senders, [(tc_node.queue_bytes(minor), rate) for minor, rate in counters])
+
+
+def test_a_network_has_its_class_and_a_class_up_to_its_ceil():
+    networks = {"four": "10.96.0.0/24", "six": "fd96::/64"}
+    classes = [
+        {
+            "name": name,
+            "rate": "500kbit",
+            "ceil": "1mbit",
+            "burst": "16K",
+            "match": {"destination": to},
+        }
+        for name, to in networks.items()
+    ]
+    converge(here(egress={"rate": "8mbit"}, classes=classes))
+    count_four, count_six = (tc_node.queue_bytes(minors(networks)[name]) for name in networks)
+
+    def both(door, index):
+        return count_four(door, index) + count_six(door, index)
+
+    def sender(version):
+        return Sender(HERE, ADDRESSES["v1"][version], 5610, 1)
+
+    measure([sender], [(both, 1)])
+    with tc_node.inside(HERE), netlink.Socket() as door:
+        index = socket.if_nametoindex("v0")
+        assert count_four(door, index) > 300000 and count_six(door, index) > 300000
 
 
 def read_by_pyroute2():
