@@ -16,7 +16,7 @@ What Ansible has put on this machine with bulkhead.linux, seen and brought back 
 
   status   everything that is managed here: what is desired, what there is, and whether it is in effect
   drift    every difference between the two, as the kernel writes that would mend it
-  replay   do those writes; what boot runs
+  replay   do those writes; what boot runs. Of one kind alone: replay KIND
 
   --json   the same as data, on the standard output
 
@@ -44,10 +44,12 @@ def main(arguments: list[str]) -> int:
     import os
     import sys
 
-    from . import desired
+    from . import desired, kinds
 
     words = [word for word in arguments if word != "--json"]
-    verb = {"status": _status, "drift": _drift, "replay": _replay}.get(words[0]) if len(words) == 1 else None
+    verb = {"status": _status, "drift": _drift, "replay": _replay}.get(words[0]) if words else None
+    if words[1:] and (words[0] != "replay" or words[2:] or words[1] not in kinds.KINDS):
+        verb = None
     if verb is None:
         asked = words in (["--help"], ["-h"], ["help"])
         (sys.stdout if asked else sys.stderr).write(USAGE % (desired.DIRECTORY, desired.RUN + "/replay.json"))
@@ -58,7 +60,7 @@ def main(arguments: list[str]) -> int:
     from .errors import BulkheadError
 
     try:
-        return verb("--json" in arguments)
+        return verb("--json" in arguments, *words[1:])
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 2
@@ -89,7 +91,7 @@ def _name_problems(found: dict[str, Any]) -> None:
         sys.stderr.write("bulkhead: %s%s: %s\n" % (failure["kind"], " " + failure["name"] if failure["name"] else "", failure["problem"]))
 
 
-def _replay(as_json: bool) -> int:
+def _replay(as_json: bool, only: str = "") -> int:
     import os
     import sys
 
@@ -101,7 +103,7 @@ def _replay(as_json: bool) -> int:
     def say(text: str, failed: bool) -> None:
         sys.stderr.write("%sbulkhead: %s%s\n" % (levels[failed], "FAILED: " if failed else "", text))
 
-    report = replay.replay(say)
+    report = replay.replay(say, only)
     if as_json:
         _print(report)
     return 2 if report["failures"] else 0
@@ -116,6 +118,8 @@ def _drift(as_json: bool) -> int:
     else:
         for difference in found["drift"]:
             _tell(views.line_of(difference))
+        for one in found.get("waiting", []):
+            _tell("%s: waiting (%s %s)" % (one["problem"], one["kind"], one["name"]))
         if not found["drift"] and not found["failures"]:
             _tell("no drift")
     _name_problems(found)

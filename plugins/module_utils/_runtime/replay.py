@@ -29,15 +29,17 @@ if TYPE_CHECKING:
 REPORT = "replay.json"
 
 
-def replay(say: Callable[[str, bool], None]) -> dict[str, Any]:
+def replay(say: Callable[[str, bool], None], only: str = "") -> dict[str, Any]:
     """Bring everything back; returns the report, which is also kept in the directory of live state.
 
-    say: is told each thing that was done or failed, and whether it is a failure.
+    say: is told each thing that was done or failed, and whether it is a failure. only: one kind, of
+    which the report is not kept: it does not tell of the others.
     """
     began = time.time()
     report: dict[str, Any] = {"format": 1, "time": _timestamp(began), "kinds": {}, "failures": []}
     with desired.replaying():
         there, failures = survey.kept_kinds()
+        there = [kind for kind in there if only in ("", kind)]
         outcomes = {kind: _bring_back(kind) for kind in there}
         if any(outcome.writes for outcome in outcomes.values()):
             for kind in there[:-1]:
@@ -52,7 +54,8 @@ def replay(say: Callable[[str, bool], None]) -> dict[str, Any]:
             failures += outcome.failures
         report["failures"] = [failure.facts() for failure in failures]
         report["seconds"] = round(time.time() - began, 3)
-        ReplaceFile(os.path.join(desired.RUN, REPORT), None, json.dumps(report, indent=1) + "\n").do()
+        if not only:
+            ReplaceFile(os.path.join(desired.RUN, REPORT), None, json.dumps(report, indent=1) + "\n").do()
     return report
 
 

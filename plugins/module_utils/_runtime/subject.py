@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+class Waits(str):
+    """Why an object is left as it is, where that is something that may still come."""
+
+    __slots__ = ()
+
+
 class Subject(Rules):
     """A kind of object; each room has a subclass, which lives as long as one call.
 
     kind, key and not_kept are those of the rules by which its objects are kept. plural: its bulk option; singular: the key under
     which the result of one object stands.
     named_by: further options, of which one can name an object in the place of the key.
-    left_word: one word for an object that a replay leaves as it is, in a view for people.
     persists: whether there is anything to keep for the next boot.
     needs_root: whether nothing of it can be done, or foreseen, without root.
     persist_default: what the option `persist` is when it is not given; None where it depends on the object.
@@ -35,7 +40,6 @@ class Subject(Rules):
     plural = ""
     singular = ""
     named_by: tuple[str, ...] = ()
-    left_word = "ended"
     persists = True
     needs_root = False
     persist_default: bool | None = True
@@ -72,7 +76,8 @@ class Subject(Rules):
     def left_alone(self, wanted: Any) -> str:
         """Why a replay leaves an object that is not as it was asked for; empty when it does not.
 
-        It brings back what a reboot or an accident took away, and not what came to its own end.
+        It brings back what a reboot or an accident took away, and not what came to its own end. For
+        what may still come it waits, which is said with Waits().
         """
         return ""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from . import hidden, survey
 from .replay import last_report
+from .subject import Waits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def _objects(kept: survey.Kept) -> list[dict[str, Any]]:
         left = kept.left.get(name, "")
         changes = [step.facts() for step in missing[name].steps if step.differences()] if name in missing else []
         one: dict[str, Any] = {"name": name, "kept": True, "in_effect": None if left else not changes and not problem, "left_alone": left, "problem": problem}
-        if left and kept.subject is not None:
-            one["left_word"] = kept.subject.left_word
+        if left:
+            one["left_word"] = "waiting" if isinstance(left, Waits) else "ended"
         one.update(desired=hidden.hide(kept.options[name]), actual=actual.get(name, {}), changes=changes)
         if changes:  # what is reported of limits that are not there is what they would be
             one["actual"] = {key: value for key, value in one["actual"].items() if key not in ("effective", "rounded")}
@@ -85,17 +86,22 @@ def drift() -> dict[str, Any]:
     there, failures = survey.kept_kinds()
     differences: list[dict[str, Any]] = []
     warnings: list[str] = []
+    waiting: list[dict[str, str]] = []
     for kind in there:
         kept = survey.Kept(kind)
         try:
             alone, whole = kept.missing()
         finally:
             kept.close()
+        for name, why in kept.left.items():
+            if isinstance(why, Waits):
+                waiting.append({"kind": kind, "name": name, "problem": str(why)})
         differences += _differences(kind, alone, whole)
         warnings += ["%s: %s" % (kind, warning) for warning in kept.warnings]
         failures += kept.failures
     found = {"drift": differences, "failures": [failure.facts() for failure in failures]}
-    return {**found, "warnings": warnings} if warnings else found
+    more = {"warnings": warnings, "waiting": waiting}
+    return {**found, **{key: value for key, value in more.items() if value}}
 
 
 def _differences(kind: str, alone: dict[str, Plan], whole: Plan | None) -> list[dict[str, Any]]:

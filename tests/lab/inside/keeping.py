@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: bulkhead.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keeps things on a node as modules do, without Ansible, so that it costs seconds: keeping.py some | forever
+"""Keeps things on a node as modules do, without Ansible, so that it costs seconds: keeping.py some | forever | limits NAME...
 
 some: groups and containers, made and kept. forever: the same sixty objects again and again, each time with the number
-of the turn, and the core replaced each time, until the power is cut; the first line says that it has begun.
+of the turn, and the core replaced each time, until the power is cut; the first line says that it has begun. limits: 1 Gbit/s
+for these interfaces.
 """
 
 from __future__ import annotations
@@ -64,5 +65,7 @@ def forever() -> None:
 if sys.argv[1] == "some":
     converge("cgroup_group", GROUPS)
     converge("container_run", CONTAINERS)
+elif sys.argv[1] == "limits":
+    converge("tc_bandwidth", [{"interface": name, "egress": {"rate": "1gbit"}} for name in sys.argv[2:]])
 else:
     forever()

@@ -95,6 +95,15 @@ def is_used(bridge: str, paths: Paths, but: str = "") -> bool:
     return any(value.get("bridge") == bridge for name, value in holders(paths) if name != but)
 
 
+def awaited(value: dict[str, Any]) -> str:
+    """Why a container cannot be started yet: its bridge is somebody else's, and not there."""
+    if value["subnet"] or value["bridge"] == network.DEFAULT_BRIDGE:
+        return ""
+    with netlink.Socket() as door:
+        there = netdevice.link(door, value["bridge"]) is not None
+    return "" if there else "there is no bridge %s" % value["bridge"]
+
+
 class _Bridge:
     """A bridge as it is, or as it is to be made.
 

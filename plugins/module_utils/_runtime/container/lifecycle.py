@@ -21,6 +21,7 @@ from ..cgroup.steps import Freeze, GiveBack
 from ..errors import BulkheadError, InvalidInput
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
+from ..subject import Waits
 from . import (
     base,
     classes,
@@ -1052,6 +1053,13 @@ class Lifecycle:
                 return awaited
         seen = look(container.name, self.paths, self.host)
         record = seen.record
+        bridge = network.on_bridge(container.config)
+        if bridge and seen.phase not in _LIVE:
+            from . import addresses
+
+            missing = addresses.awaited(bridge)
+            if missing:
+                return Waits(missing)
         if container.wanted != "started" or container.config is None or record is None or seen.phase != "stopped":
             return ""
         if os.path.exists(self.paths.state(container.name) + "/" + state.STOPPING):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from ..subject import Subject
+from ..subject import Subject, Waits
 from . import records
 from .observation import Observation
 from .planning import QuotaPlan, is_waiting, plan_quotas
@@ -29,7 +29,6 @@ class Quotas(Subject):
     plural = "quotas"
     singular = "quota"
     needs_root = True
-    left_word = "waiting"
 
     def __init__(self) -> None:
         self._seen: list[Observation] = []
@@ -65,7 +64,7 @@ class Quotas(Subject):
 
     def left_alone(self, wanted: Quota) -> str:
         """A file system that is not mounted, or a directory that is not there, is waited for."""
-        return is_waiting(wanted)
+        return Waits(is_waiting(wanted))
 
     def kept_name(self, name: str, options: dict[str, Any]) -> str:
         return records.kept_name(name, options)

@@ -112,7 +112,8 @@ class Limit:
     """What is desired of an interface, as its user sees its directions.
 
     interface, namespace, container: which; the last alone, or the first with or without the second.
-    egress, ingress, classes: None leaves what is there.
+    egress, ingress, classes: None leaves what is there. brought_back: by a replay; foreseen: in check
+    mode.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -123,6 +124,7 @@ class Limit:
         self.overcommit = str(options.get("overcommit") or "deny")
         self.force = bool(options.get("force"))
         self.brought_back = False
+        self.foreseen = False
         if self.container and (self.namespace or self.interface):
             raise InvalidInput(
                 "container %s: an interface cannot be named beside it" % self.container

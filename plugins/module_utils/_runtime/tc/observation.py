@@ -58,6 +58,10 @@ def helper_alias(index: int) -> str:
     return _ALIAS % index
 
 
+class Missing(InvalidInput):
+    """An interface, a namespace or a control group that is not there, and may be before it is needed."""
+
+
 class Hook:
     """Where an interface receives. kind: "" where there is no hook, "clsact" or "ingress".
 
@@ -272,7 +276,7 @@ def _no_namespace(name: str, error: OSError) -> BulkheadError:
     there = " ".join(namespaces.names())
     if error.errno in (errno.ENOENT, errno.ESRCH):
         hint = "there are: %s" % there if there else "there is none with a name"
-        return InvalidInput("there is no network namespace %s" % name, hint=hint)
+        return Missing("there is no network namespace %s" % name, hint=hint)
     if error.errno == errno.EINVAL:
         return InvalidInput("%s is not a network namespace" % name)
     return BulkheadError.from_os("network namespace %s could not be entered" % name, error)

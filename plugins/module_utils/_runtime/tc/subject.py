@@ -10,12 +10,12 @@ from ..errors import InvalidInput
 from ..kernel import flock, namespaces
 from ..plan import Plan
 from ..records import without_none
-from ..subject import Subject
+from ..subject import Subject, Waits
 from . import steps
 from .limit import Limit, named
-from .observation import CONTAINER, Place
-from .planning import BandwidthPlan, Seen, check_together, find, missing, plan_limits
-from .report import report
+from .observation import CONTAINER, Missing, Place
+from .planning import FORESEEN, BandwidthPlan, Seen, check_together, find, missing, plan_limits
+from .report import asked_of, report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ class Bandwidth(Subject):
     key = "interface"
     named_by = ("container",)
     needs_root = True
-    left_word = "waiting"
 
     def __init__(self) -> None:
         self._places: dict[str, Place] = {}
@@ -46,7 +45,7 @@ class Bandwidth(Subject):
     def parse(self, options: dict[str, Any]) -> Limit:
         name = str(options.get("interface") or "")
         limit = Limit({**options, **named(name)} if " " in name else options)
-        limit.brought_back = self.replaying
+        limit.brought_back, limit.foreseen = self.replaying, self.checking
         return limit
 
     def plan(self, objects: list[Limit]) -> BandwidthPlan:
@@ -54,7 +53,19 @@ class Bandwidth(Subject):
         self._planned = objects
         for place in self._each_place():
             place.forget()
-        plan = plan_limits([self._found(limit) for limit in objects])
+        awaited: list[tuple[Limit, str]] = []
+        found = []
+        for limit in objects:
+            try:
+                found.append(self._found(limit))
+            except Missing as error:
+                if not self.checking:
+                    raise
+                awaited.append((limit, error.problem))
+        plan = plan_limits(found)
+        for limit, problem in awaited:
+            plan.warnings.append(FORESEEN % problem)
+            plan.steps += [steps.Foreseen(limit.name, str(asked_of(limit)))] if limit.present else []
         self._steps = list(plan.steps)
         return plan
 
@@ -125,7 +136,7 @@ class Bandwidth(Subject):
         try:
             self._found(wanted)
         except InvalidInput as error:
-            return error.problem
+            return Waits(error.problem)
         return ""
 
     def others(self, names: set[str]) -> list[dict[str, Any]]:

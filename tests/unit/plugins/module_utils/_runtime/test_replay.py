@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import cli, desired, kinds, plan, records, replay, survey, views
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.subject import Subject
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.subject import Subject, Waits
 
 KERNEL: dict[str, int] = {}
 REFUSES: set[str] = set()
@@ -78,6 +78,8 @@ class Things(Subject):
         return [{"name": thing["name"], "effective": {"size": KERNEL.get(thing["name"])}, "rounded": []} for thing in objects]
 
     def left_alone(self, wanted: Any) -> str:
+        if wanted.get("device") == "awaited":
+            return Waits("its device is not there")
         return "it ended by itself" if wanted["name"] in ENDED else ""
 
     def others(self, names: set[str]) -> list[dict[str, Any]]:
@@ -231,6 +233,28 @@ def test_what_came_to_its_own_end_is_left_alone() -> None:
     assert report["kinds"]["things"]["left_alone"] == {"done": "it ended by itself"}
     assert views.drift()["drift"] == []
     assert [(one["name"], one["in_effect"]) for one in views.status()["kinds"]["things"]] == [("a", True), ("done", None)]
+
+
+def test_what_may_still_come_is_waited_for() -> None:
+    keep("things", a={"size": 1, "device": "awaited"}, done=2)
+    ENDED.add("done")
+    words, report = said()
+    assert words[0] == "things a: left alone: its device is not there"
+    assert (KERNEL, report["failures"]) == ({}, [])
+    waiting = {"kind": "things", "name": "a", "problem": "its device is not there"}
+    assert views.drift() == {"drift": [], "failures": [], "waiting": [waiting]}
+    them = views.status()["kinds"]["things"]
+    assert [one["left_word"] for one in them] == ["waiting", "ended"]
+
+
+def test_one_kind_alone_is_brought_back_and_the_report_of_all_stays() -> None:
+    keep("things", a=1)
+    keep("late", b=2)
+    words: list[str] = []
+    replay.replay(lambda text, failed: words.append(text), "late")
+    assert KERNEL == {"b": 2}
+    assert words == ["late: 1 kept, 1 changes made, 0 failed"]
+    assert replay.last_report() is None
 
 
 def test_nothing_kept_is_nothing_to_do(machine: Path) -> None:
