@@ -155,7 +155,7 @@ def test_a_masked_unit_is_refused(system: System) -> None:
 def test_no_unit_of_the_role_can_be_a_containers() -> None:
     files = Path(__file__).parents[6] / "roles/node/files"
     names = [path.name for path in files.iterdir() if path.suffix in (".service", ".path")]
-    assert len(names) == 2
+    assert len(names) == 4
     for name in names:
         stem = name.rpartition(".")[0]
         assert not stem.startswith("bulkhead-"), "a container could be called %s" % stem[len("bulkhead-") :]
