@@ -44,6 +44,7 @@ def run(command):
     if pid == 0:
         try:
             reaper.stay_behind(fd)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell starts what it does not wait for with SIGINT ignored
             os.execvp(command[0], command)
         finally:
             os._exit(99)
