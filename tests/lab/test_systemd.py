@@ -9,56 +9,52 @@ The questions are asked inside of the nodes, on all at a time: systemd's every r
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 
 import pytest
-from nodes import plays, rotation
+from nodes import plays
 from nodes.images import HERE
 
 INSIDE = "tests/lab/inside/test_systemd_%s.py"
 MODES = ("v2", "hybrid", "v1")
+LIMITS = ("limits", "care")
+QUESTIONS = ("groups", "containers", "services", *LIMITS)
 
 
-def part(mode):
-    return "systemd on " + mode
+def part(mode, question):
+    """Return in whose turn a question is asked on a kind of node; "" for every run."""
+    if mode == "v2":
+        containers = "" if question == "groups" else "containers under systemd"
+        return "limits and care under systemd" if question in LIMITS else containers
+    return "limits and care on hybrid and v1" if question in LIMITS else "systemd on " + mode
 
 
-def modes():
-    """Return the kinds of node of this run: v2 always, the others in their turn."""
-    return ["v2", *(mode for mode in MODES[1:] if rotation.runs(part(mode)))]
+def marked(mode, question, *more):
+    turn = part(mode, question)
+    return pytest.param(mode, *more, marks=[pytest.mark.turns(turn)] if turn else [])
 
 
 @pytest.fixture(scope="module")
-def nodes(lab):
-    return dict(zip(modes(), lab.fleet(*(("intel", mode) for mode in modes()))))
+def outcomes(lab, request):
+    """What becomes of each question that this run asks: futures. Each node answers one after the other."""
+    asked = {}
+    for item in request.session.items:
+        if getattr(item, "originalname", "") == "test_on_each_kind_of_node" and not item.get_closest_marker("skip"):
+            asked.setdefault(item.callspec.params["mode"], []).append(item.callspec.params["question"])
+    nodes = dict(zip(asked, lab.fleet(*(("intel", mode) for mode in asked))))
+    with contextlib.ExitStack() as stack:
+        pools = {mode: stack.enter_context(concurrent.futures.ThreadPoolExecutor(1)) for mode in asked}
+        yield {
+            (mode, question): pools[mode].submit(plays.pytest, nodes[mode], INSIDE % question) for mode, questions in asked.items() for question in questions
+        }
 
 
-CONTAINERS = pytest.mark.turns("containers under systemd")
-CARE = pytest.mark.turns("limits and care under systemd")
+@pytest.mark.parametrize(("mode", "question"), [marked(mode, question, question) for mode in MODES for question in QUESTIONS])
+def test_on_each_kind_of_node(mode, question, outcomes):
+    outcomes[mode, question].result()
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        "groups",
-        pytest.param("containers", marks=CONTAINERS),
-        pytest.param("services", marks=CONTAINERS),
-        pytest.param("limits", marks=CARE),
-        pytest.param("care", marks=CARE),
-    ],
-)
-def test_on_each_kind_of_node(what, nodes):
-    with concurrent.futures.ThreadPoolExecutor(len(nodes)) as pool:
-        for done in [pool.submit(plays.pytest, node, INSIDE % what) for node in nodes.values()]:
-            done.result()
-
-
-@pytest.mark.parametrize("mode", [pytest.param(mode, marks=pytest.mark.turns(part(mode))) for mode in MODES[1:]])
-def test_this_kind_of_node_is_asked(mode, nodes):
-    """Counts, in every run, the kinds of node that it leaves out."""
-    assert mode in nodes
-
-
-@CONTAINERS
-def test_playbooks_find_nothing_to_do_the_second_time(nodes):
+@pytest.mark.parametrize("mode", [marked(mode, "containers") for mode in MODES])
+def test_playbooks_find_nothing_to_do_the_second_time(mode, node):
     """The same through Ansible, under strace: no write, no drop-in, and nothing asked of systemd but what it knows."""
-    plays.ansible(list(nodes.values()), HERE / "systemd.yml")
+    plays.ansible([node("intel", mode)], HERE / "systemd.yml")

@@ -25,6 +25,7 @@ PARTS = (
     "systemd on hybrid",
     "systemd on v1",
     "limits and care under systemd",
+    "limits and care on hybrid and v1",
 )
 WHY = "the long tests take turns: at this commit it is that of '%s'; make lab-test runs all"
 
