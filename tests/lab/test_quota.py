@@ -5,20 +5,24 @@
 
 from __future__ import annotations
 
+import pytest
 from nodes import plays
 
 FSTAB = "/quota-{0}.img /quota-{0} {0} loop,nofail,{1} 0 0"
 MADE = {"ext4": ("mkfs.ext4 -q -O quota,project", "usrquota,prjquota"), "xfs": ("mkfs.xfs -q", "uquota,pquota")}
 
 
+@pytest.mark.turns("quotas")
 def test_quota(node):
     plays.pytest(node("amd", "v2"), "tests/lab/inside/test_quota.py")
 
 
+@pytest.mark.turns("quotas")
 def test_quota_containers(node):
     plays.pytest(node("amd", "v2"), "tests/lab/inside/test_quota_containers.py")
 
 
+@pytest.mark.turns("classes, quotas and bandwidth after a reboot")
 def test_reboot(fresh_node):
     """Limits and projects are there after a boot, drift is mended, and what is not mounted is waited for."""
     it = fresh_node("amd", "v2")

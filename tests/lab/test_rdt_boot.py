@@ -23,7 +23,7 @@ pid=$(grep -o '"pid": [0-9]*' /run/bulkhead/containers/bh-in/state.json | cut -d
 grep -qx "$pid" bh-gold/tasks && echo inside
 """
 
-pytestmark = pytest.mark.turns("reboots")
+pytestmark = pytest.mark.turns("classes, quotas and bandwidth after a reboot")
 
 
 def test_what_is_kept_comes_back_after_a_reboot_and_with_its_cpus(fresh_node):

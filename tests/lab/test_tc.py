@@ -40,7 +40,7 @@ def is_limited(it, name):
     return "tbf" in it.run("tc qdisc show dev %s root" % name).stdout
 
 
-@pytest.mark.turns("reboots")
+@pytest.mark.turns("classes, quotas and bandwidth after a reboot")
 def test_boot(fresh_node):
     """What is there early is limited before it goes up; what comes later, or gets its name later, within a moment."""
     it = fresh_node("intel", "v2")

@@ -21,6 +21,8 @@ PARTS = (
     "classes on amd",
     "fleet",
     "reboots",
+    "classes, quotas and bandwidth after a reboot",
+    "quotas",
     "containers under systemd",
     "systemd on hybrid",
     "systemd on v1",
