@@ -28,7 +28,7 @@ PLACES = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 NET_CLS = "/sys/fs/cgroup/net_cls,net_prio"
 # Where sockets are matched by control group: the hierarchy of v2, and where there is none, net_cls.
 GROUPS = next((one for one in PLACES if os.path.exists(one + "/cgroup.procs")), NET_CLS)
-SECONDS, WINDOWS, TOLERANCE, PAYLOAD = 3.0, 4, 0.05, 1400
+SECONDS, WINDOWS, TOLERANCE, PAYLOAD = 3.0, 12, 0.05, 1400
 
 
 def run(command, check=True, namespace=None):
@@ -186,22 +186,23 @@ def received_bytes(door, index):
 def measure(senders, counters):
     """See that each counter goes at its rate, in Mbit/s, within 5 %.
 
-    senders: functions that start one, given 0 for IPv4 or 1 for IPv6. A window in which the machine
-    was too busy to send says nothing, so that some are tried; one that is over its limit is wrong
-    at once.
+    senders: functions that start one, given 0 for IPv4 or 1 for IPv6. In a window in which the
+    machine was too busy to send, a counter says nothing, so that some are tried until each has said
+    what it had to; one that is over its limit is wrong at once.
     """
     for version in (0, 1):
         running = [start(version) for start in senders]
         try:
             time.sleep(1.5)  # the buckets are empty then, and the queues full
+            best = [0.0] * len(counters)
             for _window in range(WINDOWS):
                 seen = _window_of(counters)
                 print("IPv%d:" % (6 if version else 4), seen)
                 assert all(least < 1 + TOLERANCE for least, _most in seen), seen
-                if all(most > 1 - TOLERANCE for _least, most in seen):
+                best = [max(held, most) for held, (_least, most) in zip(best, seen)]
+                if min(best) > 1 - TOLERANCE:
                     break
-            else:
-                raise AssertionError(seen)
+            assert min(best) > 1 - TOLERANCE, best
         finally:
             assert [one.stop() for one in running] == [True] * len(running), "a sender ended early"
 

@@ -92,21 +92,21 @@ def test_each_class_has_a_fair_queue():
 def test_classes_by_port_mark_and_control_group_have_what_they_may(group):
     options = {"burst": "32K"}
     classes = [
-        {"name": "port", "rate": "2mbit", "match": {"destination_port": 5601}, **options},
-        {"name": "mark", "rate": "1mbit", "match": {"mark": "0x10/0xf0"}, **options},
-        {"name": "group", "rate": "1500kbit", "match": {"cgroup": "tc-lab"}, **options},
+        {"name": "port", "rate": "1mbit", "match": {"destination_port": 5601}, **options},
+        {"name": "mark", "rate": "500kbit", "match": {"mark": "0x10/0xf0"}, **options},
+        {"name": "group", "rate": "750kbit", "match": {"cgroup": "tc-lab"}, **options},
     ]
-    converge(here(egress={"rate": "8mbit", "burst": "64K"}, classes=classes))
-    assert read_by_pyroute2() == {"1": 8, "port": 2, "mark": 1, "group": 1.5, "ffff": 3.5}
+    converge(here(egress={"rate": "4mbit", "burst": "64K"}, classes=classes))
+    assert read_by_pyroute2() == {"1": 4, "port": 1, "mark": 0.5, "group": 0.75, "ffff": 1.75}
     to = ADDRESSES["v1"]
     numbers = minors(["port", "mark", "group"])
     senders = [
-        lambda version: Sender(HERE, to[version], 5601, 2),
-        lambda version: Sender(HERE, to[version], 5602, 1, mark=0x1F),
-        lambda version: Sender(HERE, to[version], 5603, 1.5, group=group),
-        lambda version: Sender(HERE, to[version], 5604, 8, mark=0x2F),
+        lambda version: Sender(HERE, to[version], 5601, 1),
+        lambda version: Sender(HERE, to[version], 5602, 0.5, mark=0x1F),
+        lambda version: Sender(HERE, to[version], 5603, 0.75, group=group),
+        lambda version: Sender(HERE, to[version], 5604, 4, mark=0x2F),
     ]
-    counters = [(numbers["port"], 2), (numbers["mark"], 1), (numbers["group"], 1.5), (1, 8)]
+    counters = [(numbers["port"], 1), (numbers["mark"], 0.5), (numbers["group"], 0.75), (1, 4)]
     measure(senders, [(tc_node.queue_bytes(minor), rate) for minor, rate in counters])
 
 
