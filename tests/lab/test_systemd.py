@@ -29,9 +29,9 @@ def part(mode, question):
     return "limits and care on hybrid and v1" if question in LIMITS else "systemd on " + mode
 
 
-def marked(mode, question, *more):
+def turns(mode, question):
     turn = part(mode, question)
-    return pytest.param(mode, *more, marks=[pytest.mark.turns(turn)] if turn else [])
+    return [pytest.mark.turns(turn)] if turn else []
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,12 @@ def outcomes(lab, request):
         }
 
 
-@pytest.mark.parametrize(("mode", "question"), [marked(mode, question, question) for mode in MODES for question in QUESTIONS])
+@pytest.mark.parametrize(("mode", "question"), [pytest.param(mode, question, marks=turns(mode, question)) for mode in MODES for question in QUESTIONS])
 def test_on_each_kind_of_node(mode, question, outcomes):
     outcomes[mode, question].result()
 
 
-@pytest.mark.parametrize("mode", [marked(mode, "containers") for mode in MODES])
+@pytest.mark.parametrize("mode", [pytest.param(mode, marks=turns(mode, "containers")) for mode in MODES])
 def test_playbooks_find_nothing_to_do_the_second_time(mode, node):
     """The same through Ansible, under strace: no write, no drop-in, and nothing asked of systemd but what it knows."""
     plays.ansible([node("intel", mode)], HERE / "systemd.yml")
