@@ -262,13 +262,17 @@ class _Planner:
         self._enabled |= {(hierarchy.tree, parent, controller) for controller in missing}
         self.grows.append(steps.WriteCore(hierarchy.tree, file, before, " ".join("+" + name for name in missing), " ".join("-" + name for name in missing)))
 
+    def _cpuset(self, hierarchy: Hierarchy, name: str, which: str) -> str:
+        """What a v1 cpuset will have once what is planned so far is done; "" is the root."""
+        held = self._cpusets.get((name, which)) or self.seen.text(hierarchy, (name + "/" if name else "") + which) or ""
+        return held.strip()
+
     def _inherit_cpuset(self, hierarchy: Hierarchy, name: str) -> None:
         """A new v1 cpuset is empty and takes no process: it starts with what its parent has, unless that is set anyway."""
         for which in ("cpuset.cpus", "cpuset.mems"):
             if (name, which) in self._cpusets:
                 continue
-            parent = name.rpartition("/")[0]
-            text = self._cpusets.get((parent, which)) or (self.seen.text(hierarchy, (parent + "/" if parent else "") + which) or "").strip()
+            text = self._cpuset(hierarchy, name.rpartition("/")[0], which)
             self._cpusets[name, which] = text
             if text:
                 self.grows.append(steps.Inherit(hierarchy.tree, "%s/%s" % (name, which), text))
@@ -279,8 +283,7 @@ class _Planner:
             held = self.seen.text(hierarchy, "%s/%s" % (name, which))
             if (name, which) in self._cpusets or held is None or held.strip():
                 continue
-            parent = name.rpartition("/")[0]
-            text = self._cpusets.get((parent, which)) or (self.seen.text(hierarchy, (parent + "/" if parent else "") + which) or "").strip()
+            text = self._cpuset(hierarchy, name.rpartition("/")[0], which)
             if text:
                 self._cpusets[name, which] = text
                 self.grows.append(steps.Fill(hierarchy.tree, "%s/%s" % (name, which), text))
@@ -295,7 +298,7 @@ class _Planner:
         parts = group.name.split("/")
         for which in cpusets.FILES:
             wanted = parse_list(self._cpusets.get((group.name, which)) or "")
-            have = parse_list((self.seen.text(hierarchy, which) or "").strip())
+            have = parse_list(self._cpuset(hierarchy, "", which))
             for end in range(1, len(parts) + (not wanted)):
                 name = "/".join(parts[:end])
                 if not self._is_there(hierarchy, name):
@@ -303,8 +306,8 @@ class _Planner:
                 if (name, which) in self._asked:
                     have = parse_list(self._cpusets[name, which])
                     continue
-                now = (self._cpusets.get((name, which)) or self.seen.text(hierarchy, name + "/" + which) or "").strip()
-                change = cpusets.Change(name, parse_list(now), parse_list(now) | (wanted & have))
+                held = parse_list(self._cpuset(hierarchy, name, which))
+                change = cpusets.Change(name, held, held | (wanted & have))
                 if hierarchy.tree.marked(name, cpusets.INHERITS + which):
                     change.then |= have
                 if change.then != change.now:

@@ -18,12 +18,12 @@ import os
 
 from .. import desired
 from ..errors import BulkheadError, InvalidInput
+from ..foreseen import Missing
 from ..kernel import bridgeport, flock, netdevice, netlink
 from ..kernel.files import read_text
 from . import network, state, wiring
 from .network import on_bridge
 from .paths import Paths
-from .sources import Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -98,16 +98,14 @@ class Limits(Bandwidth):
 
 def _changed(options: dict[str, Any] | None, limit: Limit) -> dict[str, Any] | None:
     """What is kept of a container, with other limits; None where that is the same."""
-    from . import shaping
+    from . import network, shaping
 
-    value = (options or {}).get("network")
-    value = {"mode": value} if isinstance(value, str) else value
-    if not isinstance(value, dict) or value.get("mode") != "bridge":
+    value = network.on_bridge(options)
+    if not value:
         return None
     held = value.get("bandwidth") or {}
     wanted = shaping.laid_over(held, limit)
     if shaping.same(wanted) == shaping.same(held):
         return None
     others = {name: given for name, given in value.items() if name != "bandwidth"}
-    network = {**others, "bandwidth": wanted} if wanted else others
-    return {**(options or {}), "network": network}
+    return {**(options or {}), "network": {**others, "bandwidth": wanted} if wanted else others}

@@ -19,6 +19,7 @@ import stat
 from .. import units
 from ..cgroup.group import check_name
 from ..errors import InvalidInput, check_text
+from ..foreseen import Missing
 from ..hidden import HIDDEN
 from ..kernel.files import read_text
 from ..records import without_none
@@ -26,7 +27,6 @@ from . import classes, health, network, private, reaper, words
 from .mounts import ATTRIBUTES, CLEARING, PER_CPU_THERMAL
 from .process import CAPABILITIES, LARGEST_ID, RLIMITS
 from .seccomp import filters
-from .sources import Missing
 from .words import octal, parse_name, parse_path, parse_signal, parse_user
 
 TYPE_CHECKING = False

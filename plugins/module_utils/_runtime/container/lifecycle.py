@@ -19,6 +19,7 @@ from ..cgroup.planning import GroupPlan, plan_groups
 from ..cgroup.report import report as report_groups
 from ..cgroup.steps import Freeze, GiveBack
 from ..errors import BulkheadError, InvalidInput
+from ..foreseen import Missing, warning
 from ..plan import Plan, Step
 from ..plan import apply as apply_plan
 from ..subject import Waits
@@ -50,7 +51,6 @@ from .paths import Paths
 from .payload import PAYLOAD
 from .seccomp import filters
 from .seccomp import profile as seccomp
-from .sources import Missing
 from .wire import to_json
 
 TYPE_CHECKING = False
@@ -287,7 +287,7 @@ class Lifecycle:
 
     def _foresee(self, missing: BulkheadError) -> None:
         """In check mode, an earlier task of the play may be about to make what is not there."""
-        self.foreseen.append("%s; unless an earlier task of the play makes it, this task fails" % missing.problem)
+        self.foreseen.append(warning(missing))
 
     def _add_variables(self, settings: dict[str, Any], files: list[str]) -> None:
         """Take the variables of files; those that are given by themselves hold."""
@@ -896,7 +896,7 @@ class Lifecycle:
         plan.steps += work.trial + work.trial_end + work.last
         plan.steps += [steps.Collect(self.call, name) for name in self._unused_bases(containers, work)]
         # What tc_bandwidth has set of one that is made anew goes on, and so does what is kept of it.
-        limited = {one.name for one in containers if _limited_by_name(one.config)}
+        limited = {one.name for one in containers if network.set_by_tc_bandwidth(one.config)}
         plan.fresh = set(work.renewed) - limited
         plan.warnings += [*_without_filter([*work.fresh, *work.by_unit]), *self.limits.warnings]
         return plan
@@ -1118,14 +1118,9 @@ class Lifecycle:
         return found
 
 
-def _limited_by_name(settings: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What tc_bandwidth has set of a container, by its configuration."""
-    return network.set_by_tc_bandwidth(network.on_bridge(settings))
-
-
 def _adopt_bandwidth(wanted: dict[str, Any], held: dict[str, Any] | None) -> None:
     """What tc_bandwidth has set stays with a container for which nothing else is asked."""
-    value, limits = network.on_bridge(wanted), _limited_by_name(held)
+    value, limits = network.on_bridge(wanted), network.set_by_tc_bandwidth(held)
     if limits and value and not value.get("bandwidth"):
         wanted["network"] = {**value, "bandwidth": limits}
 

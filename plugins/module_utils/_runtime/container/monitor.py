@@ -191,10 +191,10 @@ class Supervisor:
             if watched.log is not None:
                 progress.doing("opening the log", watched.log.path)
                 watched.log.open()
-            # What changed of its network since it was made holds for the new interface.
-            watched.spec["config"]["network"] = watched.values.config()["network"]
-            watched.spec["config"]["disk_quota"] = limited = watched.values.config().get("disk_quota")
-            watched.record["guarded"] = bool(limited)
+            # What changed of these since it was made holds for the new interface, and for whoever writes.
+            now = watched.values.config()
+            watched.spec["config"].update(network=now["network"], disk_quota=now.get("disk_quota"))
+            watched.record["guarded"] = bool(now.get("disk_quota"))
             watched.started = started = launch.start(watched.spec, progress)
             watched.kills_before = watched.oom_kills()
             if not self.limited:

@@ -29,6 +29,8 @@ _OF_A_BRIDGE = ("bridge", "subnet", "address", "gateway", "interface", "mtu", "b
 _INTERFACE = re.compile(r"[^\s/:%\0]{1,15}")
 _TAKEN = ("lo", ".", "..", "all", "default")
 _SMALLEST, _SMALLEST_6, _LARGEST = 68, 1280, 65535
+# Under this key limits say that tc_bandwidth set them, and not whoever made the container.
+SET_BY = "set_by"
 
 
 def parse(value: object, capabilities: list[str]) -> dict[str, Any]:
@@ -204,7 +206,7 @@ def _bandwidth(value: object) -> dict[str, Any] | None:
     given: dict[str, Any] = {}
     for way, asked in words.mapping(value, "network.bandwidth").items():
         known = (*shaping.WAYS, *shaping.MORE)
-        if way not in (*known, shaping.SET_BY):
+        if way not in (*known, SET_BY):
             raise InvalidInput("network.bandwidth: %s is none of %s" % (way, ", ".join(known)))
         if asked is None:
             continue
@@ -234,15 +236,13 @@ def _more(name: str, asked: Any) -> Any:
 
 def told_bandwidth(value: dict[str, Any]) -> dict[str, Any]:
     """The limits in the words of the option."""
-    from . import shaping
-
-    return {name: given for name, given in value.items() if name != shaping.SET_BY}
+    return {name: given for name, given in value.items() if name != SET_BY}
 
 
-def set_by_tc_bandwidth(value: Any) -> dict[str, Any] | None:
-    """The limits of a network that tc_bandwidth has set, if it was the last to do so; None if not."""
-    found = value.get("bandwidth") if isinstance(value, dict) else None
-    return found if isinstance(found, dict) and found.get("set_by") else None
+def set_by_tc_bandwidth(config: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The limits that tc_bandwidth has set, if it was the last to do so; None if not."""
+    found = on_bridge(config).get("bandwidth")
+    return found if isinstance(found, dict) and found.get(SET_BY) else None
 
 
 def same_bandwidth(value: dict[str, Any] | None) -> Any:
@@ -255,8 +255,9 @@ def same_bandwidth(value: dict[str, Any] | None) -> Any:
 
 
 def on_bridge(config: dict[str, Any] | None) -> dict[str, Any]:
-    """The network in a configuration, of whatever age; one with a bridge or an empty one."""
+    """The network in a configuration, of whatever age, or in options; one with a bridge or an empty one."""
     value = (config or {}).get("network")
+    value = {"mode": value} if isinstance(value, str) else value
     return value if isinstance(value, dict) and value.get("mode") == "bridge" else {}
 
 

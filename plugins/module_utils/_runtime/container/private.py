@@ -13,10 +13,9 @@ from __future__ import annotations
 import os
 
 from ..errors import BulkheadError, InvalidInput
-from ..kernel import btrfs
 from ..kernel.files import read_text
+from ..kernel.traces import PROJECTS, is_subvolume
 from ..plan import Plan, apply
-from ..quota.projects import PROJECTS
 from . import words
 from .seccomp import guard
 
@@ -151,7 +150,7 @@ def _has_traces(directory: str) -> bool:
     if os.path.realpath(directory) in (read_text(PROJECTS) or ""):
         return True
     try:
-        return os.stat(directory).st_ino == btrfs.ROOT_INODE
+        return is_subvolume(directory)
     except OSError:
         return False
 

@@ -16,6 +16,7 @@ from ..tc import planning, steps, targets
 from ..tc.limit import Limit
 from ..tc.observation import Place
 from ..tc.tree import FIRST_TREE, Tree
+from .network import SET_BY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 WAYS = ("egress", "ingress")
 MORE = ("classes", "overcommit")
-# Under this key a record says that tc_bandwidth set the limits, and not whoever made the container.
-SET_BY = "set_by"
 _NO_LIMIT = {"rate": "max"}
 # What a queue has and classes have not.
 _OF_A_QUEUE = ("latency", "limit", "peakrate")

@@ -18,6 +18,7 @@ import os
 import stat
 
 from ..errors import BulkheadError, InvalidInput
+from ..foreseen import Missing
 from ..kernel import syscalls
 from ..kernel.mounts import Mount, mount_id, mounts
 
@@ -27,10 +28,6 @@ _NO_LINKS = syscalls.RESOLVE_NO_SYMLINKS | syscalls.RESOLVE_NO_MAGICLINKS
 _AT_FDCWD = -100
 # As many as the kernel follows in one path (MAXSYMLINKS, include/linux/namei.h).
 _MOST_LINKS = 40
-
-
-class Missing(InvalidInput):
-    """A path at which there is nothing; it may be made before it is needed."""
 
 
 class Place:

@@ -21,7 +21,7 @@ from ..cgroup.host import Host
 from ..cgroup.planning import plan_groups
 from ..cgroup.steps import wait_until
 from ..errors import BulkheadError
-from ..kernel import btrfs, syscalls
+from ..kernel import syscalls
 from ..plan import Step, apply
 from . import base, groups, live, log, payload, state, territory, units, words
 from .paths import Paths
@@ -347,6 +347,8 @@ class MakePrivate(Step):
     def do(self) -> None:
         base.remove(self.own)
         if self.subvolume:
+            from ..kernel import btrfs
+
             btrfs.make(self.own)
             os.chmod(self.own, 0o700)
         else:

@@ -124,7 +124,6 @@ class Containers(Subject):
 
 def _keep_bandwidth(held: dict[str, Any], given: dict[str, Any]) -> None:
     """What tc_bandwidth has set is kept where nothing else is asked, as it stays in force."""
-    limits, value = network.set_by_tc_bandwidth(held.get("network")), given.get("network")
-    value = {"mode": value} if isinstance(value, str) else value
-    if limits and isinstance(value, dict) and value.get("mode") == "bridge":
+    limits, value = network.set_by_tc_bandwidth(held), network.on_bridge(given)
+    if limits and value:
         given["network"] = {"bandwidth": limits, **value}

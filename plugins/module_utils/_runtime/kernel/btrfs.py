@@ -17,6 +17,7 @@ import struct
 
 from . import ioctls, syscalls
 from .files import read_text
+from .traces import ROOT_INODE
 
 _MAGIC = 0x94
 _SEARCH_KEY = struct.Struct("=7Q4I4Q")
@@ -40,7 +41,6 @@ _ROOT_ITEM, _ROOT_BACKREF, _STATUS, _RELATION = 132, 144, 240, 246
 _CREATED_AT = 303  # of otransid in struct btrfs_root_item
 
 TOP_LEVEL = 5
-ROOT_INODE = 256
 LIMIT_REFERENCED = 1
 NO_LIMIT = (1 << 64) - 1
 _LEVEL_SHIFT = 48

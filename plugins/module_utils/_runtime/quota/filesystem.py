@@ -14,8 +14,8 @@ import errno
 import os
 
 from ..errors import BulkheadError
+from ..foreseen import Missing
 from ..kernel import block, ext4, mounts, quotactl
-from .foreseen import Missing
 from .wanted import GROUP, KINDS, PROJECT, USER
 
 TYPE_CHECKING = False

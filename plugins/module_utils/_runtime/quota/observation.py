@@ -10,10 +10,10 @@ import errno
 import os
 
 from ..errors import InvalidInput
+from ..foreseen import Missing
 from ..kernel import btrfs, mounts, quotactl
 from . import tree
 from .filesystem import FileSystem, mount_at, nothing_there
-from .foreseen import Missing
 from .projects import Projects
 from .subvolume import Accounting, Subvolume, open_subvolume
 from .wanted import KINDS

@@ -10,10 +10,10 @@ import os
 
 from .. import units
 from ..errors import InvalidInput
+from ..foreseen import Foreseen, Missing, warning
 from ..plan import Plan
 from . import steps
 from .directory import plan_directory, plan_removal
-from .foreseen import Foreseen, Missing, warning
 from .observation import check_directory
 from .subvolume_planning import plan_subvolume
 from .wanted import COUNTS, GRACES, KINDS, LIMITS, PROJECT, SIZES, SUBVOLUME, check_pair
@@ -111,7 +111,8 @@ def plan_quota(plan: QuotaPlan, quota: Quota) -> None:
         plan.warn(warning(missing))
         plan.found[quota.called] = told(quota, quota.id, {}, [])
         if quota.present:
-            plan.steps.append(Foreseen(quota.called, quota.asked))
+            asked = ", ".join("%s %s" % option for option in quota.asked.items())
+            plan.steps.append(Foreseen(quota.called, asked or "no limits"))
 
 
 def _plan_quota(plan: QuotaPlan, quota: Quota) -> None:

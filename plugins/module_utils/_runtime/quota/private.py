@@ -15,6 +15,7 @@ import os
 
 from ..errors import BulkheadError, InvalidInput
 from ..kernel import btrfs, mounts
+from ..kernel.traces import is_subvolume
 from . import projects, steps, wanted
 from .observation import Observation
 from .planning import QuotaPlan, plan_quota
@@ -47,11 +48,6 @@ def numbers(limits: dict[str, Any], called: str) -> dict[str, int]:
 def on_btrfs(directory: str) -> bool:
     """Whether a directory that is there, or is to be made, lies on btrfs."""
     return _mount_of(directory)[1].fstype == "btrfs"
-
-
-def is_subvolume(directory: str) -> bool:
-    """Whether a directory of btrfs is a subvolume."""
-    return os.stat(directory).st_ino == btrfs.ROOT_INODE
 
 
 class Private:
@@ -129,13 +125,6 @@ class Private:
         plan_quota(self._plan, quota)
         self.told[quota.directory or quota.path] = self._plan.found[quota.called]
         return self._plan.steps[begin:]
-
-    def is_limited(self, directory: str) -> bool:
-        """Whether a directory has a project or, on btrfs, is a subvolume."""
-        directory = os.path.realpath(directory)
-        if self._plan.seen.projects.id_of_directory(directory) is not None:
-            return True
-        return os.path.isdir(directory) and on_btrfs(directory) and is_subvolume(directory)
 
     def move(self, directory: str, to: str) -> list[Step]:
         """The steps after which the project of a directory is that of the place to which another

@@ -12,7 +12,7 @@ import os
 import re
 
 from ..errors import BulkheadError, InvalidInput
-from ..kernel import flock
+from ..kernel import flock, traces
 from ..kernel.files import read_text
 from ..plan import ReplaceFile, Step
 
@@ -20,9 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_PREFIX = os.environ.get("BULKHEAD_PREFIX", "").rstrip("/")
-PROJID = _PREFIX + "/etc/projid"
-PROJECTS = _PREFIX + "/etc/projects"
+PROJECTS = traces.PROJECTS
+PROJID = os.path.join(os.path.dirname(PROJECTS), "projid")
 # People number projects by hand from 1 on, and old tools knew 16 bits only.
 FIRST = 1 << 16
 LAST = 0xFFFFFFFE

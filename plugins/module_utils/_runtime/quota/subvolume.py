@@ -15,8 +15,9 @@ import errno
 import os
 
 from ..errors import BulkheadError, InvalidInput
+from ..foreseen import Missing
 from ..kernel import block, btrfs, mounts
-from .foreseen import Missing
+from ..kernel.traces import ROOT_INODE
 from .wanted import FULL, SIMPLE
 
 TYPE_CHECKING = False
@@ -159,7 +160,7 @@ def open_subvolume(path: str, mounted: dict[int, Mount], told: dict[str, Account
             target=path,
             hint="there, give type: user, group or project",
         )
-    if inode != btrfs.ROOT_INODE:
+    if inode != ROOT_INODE:
         hint = (
             "a limit would be one of the whole subvolume around it; make one: btrfs subvolume create %s"
             % path

@@ -12,9 +12,9 @@ import pwd
 
 from .. import units
 from ..errors import InvalidInput
+from ..foreseen import Missing
 from ..kernel import quotactl
 from . import projects
-from .foreseen import Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

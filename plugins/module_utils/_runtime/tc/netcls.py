@@ -43,12 +43,12 @@ def steps(handle: int, wanted: dict[str, int], force: bool) -> list[WriteFile]:
     tree = Tree(path)
     found = []
     for name, held, above in _numbers(tree):
-        desired = _nearest(name, wanted)
-        if held == desired or not (name in wanted or held in (0, above) or _is_of(handle, held)):
+        desired, asked, own = _nearest(name, wanted), name in wanted, _is_of(handle, held)
+        if held == desired:
             continue
-        if name not in wanted and not desired and not _is_of(handle, held):
-            continue
-        if name in wanted and held and not force and not _is_of(handle, held):
+        if not (asked or own) and not (desired and held in (0, above)):
+            continue  # somebody else's
+        if asked and held and not (own or force):
             _check_free(tree.full(name), held)
         file = "%s/%s" % (name, FILE)
         found.append(WriteFile(tree, file, _text(held), _text(desired)))

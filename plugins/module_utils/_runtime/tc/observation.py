@@ -10,6 +10,7 @@ import errno
 import os
 
 from ..errors import BulkheadError, InvalidInput
+from ..foreseen import Missing
 from ..kernel import bpf, namespaces, netdevice, netlink, nftables, traffic
 from .tree import Filter, Leaf, Node, Tree, is_ours
 
@@ -56,10 +57,6 @@ def helper_name(index: int) -> str:
 
 def helper_alias(index: int) -> str:
     return _ALIAS % index
-
-
-class Missing(InvalidInput):
-    """An interface, a namespace or a control group that is not there, and may be before it is needed."""
 
 
 class Hook:

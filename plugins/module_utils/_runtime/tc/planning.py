@@ -20,6 +20,7 @@ import os
 import sys
 
 from ..errors import BulkheadError, InvalidInput
+from ..foreseen import Missing, warning
 from ..kernel import mounts, netdevice, nftables, traffic
 from ..plan import Plan
 from . import features, netcls, targets
@@ -31,7 +32,6 @@ from .observation import (
     OWN_HOOK,
     TABLE,
     Hook,
-    Missing,
     Place,
     container_alias,
     elsewhere,
@@ -56,10 +56,6 @@ _HELPER_QUEUE = 1000  # packets; a class without a queue of its own takes as man
 # After other chains of the machine have set marks; before that, they would be seen too early.
 _CHAIN_PRIORITY = 100
 _ORDER = sys.byteorder
-
-
-# In check mode, an earlier task of the play may be about to make what is not there.
-FORESEEN = "%s; unless an earlier task of the play makes it, this task fails"
 
 
 class Seen:
@@ -451,30 +447,32 @@ class _Work:
         path = os.path.join(root, one.match.cgroup if one.match else "")
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return os.stat(path).st_ino
-        if not self.limit.brought_back:
-            hint = "make it first; it must be in the hierarchy at %s" % root
-            missing = Missing("class %s: there is no control group %s" % (one.name, path), hint=hint)
-            if not self.limit.foreseen:
-                raise missing
-            self.plan.warnings.append(FORESEEN % missing.problem)
-            return 0
-        self.plan.warnings.append(
-            "%s: class %s waits for control group %s" % (self.label, one.name, path)
-        )
+        hint = "make it first; it must be in the hierarchy at %s" % root
+        missing = Missing("class %s: there is no control group %s" % (one.name, path), hint=hint)
+        if self.limit.brought_back:
+            waits = "%s: class %s waits for control group %s" % (self.label, one.name, path)
+            self.plan.warnings.append(waits)
+        elif self.limit.foreseen:
+            self.plan.warnings.append(warning(missing))
+        else:
+            raise missing
         return 0
 
     # Control groups of v1
 
     def _group_on_v1(self, wanted: Wanted) -> None:
         """Where only v1 is mounted, a control group is matched by its number, without nftables."""
-        if not wanted.steered or any(mounts.mounts("cgroup2")) or not netcls.root():
+        if not wanted.steered or any(mounts.mounts("cgroup2")):
+            return
+        root = netcls.root()
+        if not root:
             return
         for one, minor in list(wanted.steered):
             if one.match is None or not one.match.cgroup:
                 continue
             self._check_alone(one)
             wanted.tree.by_group = True
-            if self._number_in(netcls.root(), one):
+            if self._number_in(root, one):
                 wanted.grouped[one.match.cgroup] = wanted.tree.handle | minor
             wanted.steered.remove((one, minor))
 

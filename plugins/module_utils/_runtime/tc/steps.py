@@ -106,20 +106,6 @@ class Change(Step):
         return _HINTS.get(answer.errno, "")
 
 
-class Foreseen(Step):
-    """In check mode: the limits of what is not there yet, as they are asked for."""
-
-    def __init__(self, name: str, asked: str) -> None:
-        self.target = name
-        self.after = asked
-
-    def do(self) -> None:
-        raise BulkheadError("%s is not there" % self.target)
-
-    def undo(self) -> None:
-        """It is never done."""
-
-
 def _told(text: Text) -> str | None:
     return text() if callable(text) else text
 

@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 from ..errors import InvalidInput
+from ..foreseen import Foreseen, Missing, warning
 from ..kernel import flock, namespaces
 from ..plan import Plan
 from ..records import without_none
 from ..subject import Subject, Waits
 from . import steps
 from .limit import Limit, named
-from .observation import CONTAINER, Missing, Place
-from .planning import FORESEEN, BandwidthPlan, Seen, check_together, find, missing, plan_limits
+from .observation import CONTAINER, Place
+from .planning import BandwidthPlan, Seen, check_together, find, missing, plan_limits
 from .report import asked_of, report
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ class Bandwidth(Subject):
         self._planned = objects
         for place in self._each_place():
             place.forget()
-        awaited: list[tuple[Limit, str]] = []
+        awaited: list[tuple[Limit, Missing]] = []
         found = []
         for limit in objects:
             try:
@@ -61,11 +62,11 @@ class Bandwidth(Subject):
             except Missing as error:
                 if not self.checking:
                     raise
-                awaited.append((limit, error.problem))
+                awaited.append((limit, error))
         plan = plan_limits(found)
-        for limit, problem in awaited:
-            plan.warnings.append(FORESEEN % problem)
-            plan.steps += [steps.Foreseen(limit.name, str(asked_of(limit)))] if limit.present else []
+        for limit, why in awaited:
+            plan.warnings.append(warning(why))
+            plan.steps += [Foreseen(limit.name, str(asked_of(limit)))] if limit.present else []
         self._steps = list(plan.steps)
         return plan
 

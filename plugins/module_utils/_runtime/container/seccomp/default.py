@@ -103,13 +103,20 @@ PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 # Dead families, and those that reach the kernel's own or the machine's: AF_DECnet, ECONET, ATMSVC, IRDA, WANPIPE, ISDN, CAIF, ALG, VSOCK.
 REFUSED_FAMILIES = (12, 19, 20, 23, 25, 34, 37, 38, 40)
 LAST_FAMILY = 45
-# TIOCSTI and TIOCLINUX put words into the mouth of whoever shares the terminal. FS_IOC_FSSETXATTR gives files to a project, and one of
-# somebody else's would be filled by that; guard.py has what takes files out of one.
-REFUSED_REQUESTS = (0x5412, 0x541C, 0x401C5820)
+# FS_IOC_FSSETXATTR (include/uapi/linux/fs.h) gives files to a project, and one of somebody else's would be filled by that; guard.py
+# has what takes files out of one.
+SET_PROJECT = 0x401C5820
+# TIOCSTI and TIOCLINUX put words into the mouth of whoever shares the terminal.
+REFUSED_REQUESTS = (0x5412, 0x541C, SET_PROJECT)
 # These arguments are int to the kernel: what the upper half of a register holds does not count.
 _INT = 0xFFFFFFFF
 _ALWAYS: Decision = (((), RET_ALLOW),)
 _NEVER: Decision = (((), REFUSED),)
+
+
+def without_requests(requests: tuple[int, ...]) -> Decision:
+    """What becomes of ioctl(2), where these requests are refused and all others let through."""
+    return (*((((1, "EQ", _INT, request),), REFUSED) for request in requests), ((), RET_ALLOW))
 
 
 def decisions(capabilities: list[str]) -> dict[str, Decision]:
@@ -130,5 +137,5 @@ def decisions(capabilities: list[str]) -> dict[str, Decision]:
     )
     with_everything = "SYS_ADMIN" in capabilities
     found["clone"] = _ALWAYS if with_everything else ((((0, "EQ", NAMESPACE_FLAGS, 0),), RET_ALLOW), ((), REFUSED))
-    found["ioctl"] = _ALWAYS if with_everything else (*((((1, "EQ", _INT, request),), REFUSED) for request in REFUSED_REQUESTS), ((), RET_ALLOW))
+    found["ioctl"] = _ALWAYS if with_everything else without_requests(REFUSED_REQUESTS)
     return found

@@ -13,23 +13,19 @@ with EPERM, as chattr(1) knows it. Of several filters the strictest decides (sec
 
 from __future__ import annotations
 
-import errno
-
-from ...kernel.seccomp import RET_ALLOW, RET_ERRNO, Filter
-from . import filters
+from ...kernel.seccomp import RET_ALLOW, Filter
+from . import default, filters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .assembler import Decision
 
-# include/uapi/linux/fs.h: FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS and FS_IOC32_SETFLAGS.
-REQUESTS = (0x401C5820, 0x40086602, 0x40046602)
-_REFUSED = RET_ERRNO | errno.EPERM
-_WORD = 0xFFFFFFFF  # the kernel takes a request as an int, whatever the upper half holds
+# include/uapi/linux/fs.h: FS_IOC_SETFLAGS and FS_IOC32_SETFLAGS are the other two.
+REQUESTS = (default.SET_PROJECT, 0x40086602, 0x40046602)
 _ALLOWED: Decision = (((), RET_ALLOW),)
 _DECISIONS: dict[str, Decision] = {
-    "ioctl": (*((((1, "EQ", _WORD, request),), _REFUSED) for request in REQUESTS), ((), RET_ALLOW)),
-    "file_setattr": (((), _REFUSED),),
+    "ioctl": default.without_requests(REQUESTS),
+    "file_setattr": (((), default.REFUSED),),
 }
 _made: list[Filter] = []
 

@@ -14,8 +14,8 @@ import errno
 import os
 
 from ...errors import InvalidInput
+from ...foreseen import Missing
 from ...kernel import seccomp
-from ..sources import Missing
 from . import calls
 
 TYPE_CHECKING = False

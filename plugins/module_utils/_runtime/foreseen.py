@@ -6,22 +6,20 @@
 
 from __future__ import annotations
 
-from ..errors import BulkheadError, InvalidInput
-from ..plan import Step
+from .errors import BulkheadError, InvalidInput
+from .plan import Step
 
 
 class Missing(InvalidInput):
-    """A mount, a directory or an account that is not there; it may be made before it is needed."""
+    """Something that is not there; it may be made before it is needed."""
 
 
 class Foreseen(Step):
-    """In check mode: limits of what is not there yet."""
+    """In check mode: what is to be done to something that is not there yet."""
 
-    before = None
-
-    def __init__(self, what: str, asked: dict[str, object]) -> None:
+    def __init__(self, what: str, after: str) -> None:
         self.target = what
-        self.after = ", ".join("%s %s" % option for option in asked.items()) or "no limits"
+        self.after = after
 
     def do(self) -> None:
         raise BulkheadError("%s: it is not there" % self.target, target=self.target)
@@ -30,6 +28,6 @@ class Foreseen(Step):
         """It is never done."""
 
 
-def warning(missing: Missing) -> str:
+def warning(error: BulkheadError) -> str:
     """What check mode says of what is missing."""
-    return "%s; unless an earlier task of the play makes it, this task fails" % missing.problem
+    return "%s; unless an earlier task of the play makes it, this task fails" % error.problem
