@@ -13,6 +13,7 @@ from __future__ import annotations
 from ..errors import InvalidInput
 from . import knobs
 from .group import comparable, parse_group
+from .values import MAX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def merge(held: dict[str, Any], given: dict[str, Any], host: Host) -> dict[str, 
     Each object is named once in the result, as it was spelled last. Options that are no limits are laid over by name.
     What this machine does not know (a disk that is gone) is told apart by its spelling alone.
     """
+    held = _with_swap_alone(held, host)
     result = {name: value for name, value in {**held, **given}.items() if value is not None and name not in _LIMITS}
     new = dict(_leaves(given))
     old = {path: value for path, value in _leaves(held) if path not in new}
@@ -66,6 +68,22 @@ def merge(held: dict[str, Any], given: dict[str, Any], host: Host) -> dict[str, 
 
 
 _LIMITS = (*_SECTIONS, "io", "rdma")
+_TOTAL = knobs.BY_OPTION["memory.swap_max"].v1[0].name
+
+
+def _with_swap_alone(held: dict[str, Any], host: Host) -> dict[str, Any]:
+    """The options with the swap that they allow, where they give v1's sum of memory and swap: it moves when memory.max changes."""
+    if (held.get("files") or {}).get(_TOTAL) is None:
+        return held
+    try:
+        found = {setting.place: setting.kept for setting in parse_group({**held, "name": "x", "force": True}, host).settings}
+    except InvalidInput:
+        return held
+    limit, total = found.get(knobs.BY_OPTION["memory.max"].v1[0].name, MAX), found.get(_TOTAL, MAX)
+    if MAX in (limit, total):
+        return held
+    files = {name: value for name, value in held["files"].items() if name != _TOTAL}
+    return {**held, "files": files, "memory": {**(held.get("memory") or {}), "swap_max": int(total) - int(limit)}}
 
 
 def _leaves(options: dict[str, Any]) -> Iterator[tuple[Path, Any]]:
@@ -120,6 +138,8 @@ def _places(path: Path, value: Any, host: Host) -> set[str]:
     for setting in settings:
         if setting.option == "cpu.idle" and setting.value == "1":
             found |= {file.name for file in knobs.BY_OPTION["cpu.weight"].files(setting.hierarchy.version)}
+        if setting.option == "memory.max" and setting.value == MAX and setting.hierarchy.version == 1:
+            found.add(_TOTAL)  # nothing limits the sum any more
     return found
 
 

@@ -20,7 +20,7 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.pla
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.subject import Groups
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError, InvalidInput
 from fake_kernel import FakeHost, make_host
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_cgroup_converges import calls
 
@@ -90,7 +90,14 @@ def test_a_group_that_gets_a_limit_in_another_hierarchy_is_no_new_one(v1: FakeHo
 
 # What depends on the groups around, and what only shows what other files hold.
 _NOT_COMPARED = ("cgroup.subtree_control", "cgroup.controllers", "cgroup.events", "cpuset.cpus.effective", "cpuset.mems.effective")
-_FILES = {"v1": {"pids.max": 7, "cpu.shares": 300, "memory.limit_in_bytes": "96M", "cpu.cfs_quota_us": 70000}, "v2": {"pids.max": 7, "memory.max": "96M"}}
+_FILES = {
+    "v1": {"pids.max": 7, "cpu.shares": 300, "memory.limit_in_bytes": "96M", "memory.memsw.limit_in_bytes": "128M", "cpu.cfs_quota_us": 70000},
+    "v2": {"pids.max": 7, "memory.max": "96M"},
+}
+# On v1 swap is a part of a sum: it goes when the other part has no limit, and stays when the other part changes.
+_SWAP = {"name": "a", "memory": {"max": "64K", "swap_max": "64K"}}
+_TOTAL = {"name": "a", "memory": {"max": "64K"}, "files": {"memory.memsw.limit_in_bytes": "128K"}}
+_LIFTED, _RAISED = ({"name": "a", "memory": {"max": value}} for value in ("max", "1M"))
 
 
 def _calls(mode: str) -> st.SearchStrategy[list[Options]]:
@@ -132,6 +139,10 @@ def test_a_boot_brings_back_what_was_asked_last(mode: str) -> None:
 
     @settings(max_examples=60, deadline=None, database=None)
     @given(st.lists(_calls(mode), min_size=1, max_size=4))
+    @example([[_SWAP], [_LIFTED], [_RAISED]])
+    @example([[_SWAP], [_RAISED]])
+    @example([[_SWAP if mode == "v2" else _TOTAL], [_LIFTED], [_RAISED]])
+    @example([[_SWAP if mode == "v2" else _TOTAL], [_RAISED]])
     def check(sequence: list[list[Options]]) -> None:
         host = make_host(Path(base) / str(next(places)), mode)
         held: Options = {}
