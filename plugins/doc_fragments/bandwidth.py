@@ -164,8 +164,8 @@ classes:
       suboptions:
         cgroup:
           description:
-            - A control group of the v2 hierarchy (also on machines that have both), by its name,
-              with all groups below it. What counts is the group in which the sending process was
+            - A control group of the v2 hierarchy (also on machines that have both), by its path or
+              its name in M(bulkhead.linux.cgroup_group), with all groups below it. What counts is the group in which the sending process was
               when it made its socket. Needs nftables.
             - Where only v1 is mounted, a group of the hierarchy with C(net_cls), which gets the
               number of the class in C(net_cls.classid), as do the groups below it. Such a group is

@@ -114,8 +114,9 @@ tasks:
   elements: int
 cgroup:
   description:
-    - Control groups, as paths relative to the root of their hierarchy. All of their threads are moved into the class, with those of the groups below them; they
-      are looked at again until none is left outside. What starts in a control group later is moved by the next run.
+    - Control groups, as paths relative to the root of their hierarchy, or as M(bulkhead.linux.cgroup_group) names them where systemd runs the machine. All of
+      their threads are moved into the class, with those of the groups below them; they are looked at again until none is left
+      outside. What starts in a control group later is moved by the next run.
   type: list
   elements: str
 """

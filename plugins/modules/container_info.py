@@ -43,11 +43,11 @@ options:
         choices: [running, paused, stopped, restarting, absent]
   subset:
     description:
-      - What to tell beside the state - V(config), V(network), V(processes), V(stats), V(unit), or V(all).
+      - What to tell beside the state - V(config), V(disk_quota), V(network), V(processes), V(stats), V(unit), or V(all).
       - An empty list asks for the state alone, which is the fastest.
     type: list
     elements: str
-    choices: [all, config, network, processes, stats, unit]
+    choices: [all, config, disk_quota, network, processes, stats, unit]
     default: [all]
 seealso:
   - module: bulkhead.linux.container_run
@@ -188,7 +188,7 @@ containers:
           of them. C(path) is where the file system is mounted, and C(id) the project; on btrfs, C(path) is the subvolume.
         - Where they cannot be read, C(error) says why.
       type: dict
-      returned: when it exists and has a disk quota
+      returned: when it exists and has a disk quota, with V(disk_quota) in O(subset)
       sample: {path: /var/lib/bulkhead, id: 65536, block_soft: 0, block_hard: 10737418240, inode_soft: 0, inode_hard: 0, block_used: 45056, inode_used: 23}
     network:
       description:

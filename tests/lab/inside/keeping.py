@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: bulkhead.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keeps things on a node as modules do, without Ansible, so that it costs seconds: keeping.py some | forever | limits NAME...
+"""Keeps things on a node as modules do, without Ansible, so that it costs seconds: keeping.py some | forever | limits NAME... | guest BRIDGE
 
 some: groups and containers, made and kept. forever: the same sixty objects again and again, each time with the number
 of the turn, and the core replaced each time, until the power is cut; the first line says that it has begun. limits: 1 Gbit/s
-for these interfaces.
+for these interfaces. guest: a container on a bridge, which sends at most 2 Mbit/s.
 """
 
 from __future__ import annotations
@@ -67,5 +67,8 @@ if sys.argv[1] == "some":
     converge("container_run", CONTAINERS)
 elif sys.argv[1] == "limits":
     converge("tc_bandwidth", [{"interface": name, "egress": {"rate": "1gbit"}} for name in sys.argv[2:]])
+elif sys.argv[1] == "guest":
+    network = {"mode": "bridge", "bridge": sys.argv[2], "bandwidth": {"egress": {"rate": "2mbit"}}}
+    converge("container_run", [{"name": "guest", "command": ["sleep", "100000"], "stop_timeout": 0, "network": network}])
 else:
     forever()

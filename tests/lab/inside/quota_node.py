@@ -10,6 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import converging
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import quotactl
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.quota.subject import Quotas
 
@@ -59,18 +60,8 @@ class Converged:
 
 def converge(*items, check=False):
     """What a module does with these quotas: observe, plan, apply, look again."""
-    subject = Quotas()
-    try:
-        objects = [subject.parse(item) for item in items]
-        plan = subject.plan(objects)
-        steps, last = list(plan.steps), plan
-        if steps and not check:
-            subject.apply(plan)
-            last = subject.plan(objects)
-            assert not last.steps, [step.facts() for step in last.steps]
-        return Converged(steps, subject.report(objects, last), plan.warnings)
-    finally:
-        subject.finish()
+    planned, reports = converging.converge(Quotas(), items, check)
+    return Converged(planned.steps, reports, planned.warnings)
 
 
 def dquot(place, kind, identity):

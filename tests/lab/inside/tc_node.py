@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 
+import converging
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import (
     netlink,
@@ -65,17 +66,8 @@ def converge(*items, check=False, replaying=False):
     """What a module does with these limits: observe, plan, apply, look again: (steps, reports)."""
     subject = Bandwidth()
     subject.replaying = replaying
-    try:
-        limits = [subject.parse(item) for item in items]
-        plan = subject.plan(limits)
-        steps = list(plan.steps)
-        if steps and not check:
-            subject.apply(plan)
-            plan = subject.plan(limits)
-            assert not plan.steps, [step.facts() for step in plan.steps]
-        return steps, subject.report(limits, plan)
-    finally:
-        subject.finish()
+    planned, reports = converging.converge(subject, items, check)
+    return planned.steps, reports
 
 
 def here(**options):

@@ -10,8 +10,8 @@ import signal
 import time
 from typing import Any
 
+import converging
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import pack, plan
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import classes, commands
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths
@@ -26,23 +26,8 @@ DOMAINS = "01" if IS_INTEL else "0123"
 
 def run(*items: dict[str, Any], check: bool = False) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(writes, reports); the plan afterwards must be empty."""
-    subject = Containers()
-    try:
-        objects = [subject.parse(item) for item in items]
-        whole = plan.Plan()
-        last = subject.plan(objects)
-        whole.steps = [*pack.steps(), *last.steps] if last.needs_core else list(last.steps)
-        writes = last.writes()
-        if check:
-            return writes, []
-        if whole.steps:
-            subject.apply(whole)
-        subject.wait(objects)
-        again = subject.plan(objects)
-        assert again.writes() == []
-        return writes, subject.report(objects, again)
-    finally:
-        subject.finish()
+    planned, reports = converging.converge(Containers(), items, check)
+    return planned.writes(), reports
 
 
 def tasks(path: str) -> list[str]:

@@ -13,8 +13,8 @@ import json
 import os
 import time
 
+import converging
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import pack, plan
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands, info
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths
@@ -24,8 +24,6 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.quota impo
 from quota_node import dquot, mounted, project_of, run
 
 PROJECT = 2
-# Either supervisor has its turn; systemd takes much longer on a node.
-SUPERVISOR = {"ext4": "systemd", "xfs": "builtin"}
 START = {"systemd": "StartUnits", "builtin": "Start"}
 FULL = {"ext4": errno.EDQUOT, "xfs": errno.ENOSPC}
 # Writes until that is refused, and tries to leave the project.
@@ -81,19 +79,7 @@ def converge(*items, check=False):
     """(plan, reports); the plan afterwards must be empty."""
     subject = Containers()
     subject.checking = check
-    try:
-        objects = [subject.parse({"stop_timeout": 0, "settle": 0, **item}) for item in items]
-        whole, last = plan.Plan(), subject.plan(objects)
-        made = last
-        whole.steps = [*pack.steps(), *last.steps] if last.needs_core else list(last.steps)
-        if whole.steps and not check:
-            subject.apply(whole)
-            subject.wait(objects)
-            last = subject.plan(objects)
-            assert last.writes() == []
-        return made, subject.report(objects, last)
-    finally:
-        subject.finish()
+    return converging.converge(subject, [{"stop_timeout": 0, "settle": 0, **item} for item in items], check)
 
 
 def inside(name, expression):
@@ -143,16 +129,17 @@ def nothing_is_left(place):
     assert [line for line in said if line.startswith("#") and not line.startswith("#0 ")] == []
 
 
-def test_root_inside_is_limited_at_every_start_and_cannot_leave(disk):
+@pytest.mark.parametrize("supervisor", START)
+def test_root_inside_is_limited_at_every_start_and_cannot_leave(disk, supervisor):
     fs, place = disk
-    wanted = limit("bh-disk", supervisor=SUPERVISOR[fs], block_hard="4M")
+    wanted = limit("bh-disk", supervisor=supervisor, block_hard="4M")
     foreseen, _reports = converge(wanted, check=True)
     done, (report,) = converge(wanted)
     assert [step.facts() for step in foreseen.steps] == [step.facts() for step in done.steps]
     assert not [text for text in done.warnings if "bh-disk" in text]
     assert report["disk_quota"]["effective"] == {"block_hard": 4 << 20}
     kinds = [type(step).__name__ for step in done.steps]
-    order = ["MakePrivate", "Line", "SetLimits", "TagTree", "MakeOwn", START[SUPERVISOR[fs]]]
+    order = ["MakePrivate", "Line", "SetLimits", "TagTree", "MakeOwn", START[supervisor]]
     assert [kinds.index(kind) for kind in order] == sorted(kinds.index(kind) for kind in order), kinds
     found = inside("bh-disk", "attack()")
     assert all(found[way] == errno.EPERM for way in ("xattr", "xattr high", "flags", "flags high")), found

@@ -165,3 +165,12 @@ def test_a_control_group_that_was_made_again_is_a_change(group):
     converge(asked, replaying=True)  # which waits for it
     os.mkdir(group)
     assert converge(asked)[0]
+    # systemd runs the node, so the name is also that of a slice.
+    os.rmdir(group)
+    slice_of_it = group.replace("tc-lab", "tc\\x2dlab.slice")
+    os.mkdir(slice_of_it)
+    try:
+        assert converge(asked)[0] and not converge(asked)[0]
+    finally:
+        os.rmdir(slice_of_it)
+        os.mkdir(group)

@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import desired, slices
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup import info as cgroup_info
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup import slices
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.group import parse_group
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.planning import plan_groups
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.report import report as report_groups

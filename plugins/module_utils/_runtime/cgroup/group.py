@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 
-from .. import units
+from .. import slices, units
 from ..errors import InvalidInput
 from ..kernel import block
-from . import devices, files, knobs, slices
+from . import devices, files, knobs
 from .host import IMPLICIT_V2, V1_NAMES, Hierarchy, Host
 from .knobs import File
 from .values import MAX

@@ -10,9 +10,9 @@ cgroup-v1/memory.rst (5.2 stat file: the total_ values count the groups below, a
 
 from __future__ import annotations
 
-from ..errors import InvalidInput
-from ..kernel import cgroupfs, processes, systemd
-from . import capacity, devices, slices, steps, subtree
+from .. import slices
+from ..kernel import cgroupfs, processes
+from . import capacity, devices, steps, subtree
 from .host import Hierarchy, Host
 from .knobs import IO_MAX_V1, KNOBS
 from .values import MAX
@@ -147,15 +147,8 @@ def _words(hierarchy: Hierarchy, file: str) -> list[str]:
 
 
 def find(host: Host, name: str) -> str:
-    """The group that is called so: one of this path, or where systemd runs the machine, the unit that cgroup_group means by the name."""
-    if not host.systemd or any(hierarchy.tree.exists(name) for hierarchy in host.hierarchies):
-        return name
-    try:
-        place = slices.place_of(name)
-    except InvalidInput:
-        return name
-    where = systemd.show([place.unit], ["ControlGroup"]).get(place.unit, {}).get("ControlGroup", "").strip("/")
-    return "/".join(part for part in (where, place.below) if part) if where else name
+    """Return the path of the group that is called so, in any hierarchy."""
+    return slices.find(name, lambda path: any(hierarchy.tree.exists(path) for hierarchy in host.hierarchies))
 
 
 def below(host: Host, name: str) -> list[str]:

@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from ..errors import InvalidInput
+from ..slices import plain_name
 from ..subject import Subject
-from . import canonical, slices
+from . import canonical
 from .group import Group, parse_group
 from .host import Host
 from .managers import plan
@@ -39,7 +40,7 @@ class Groups(Subject):
         return plan(self.host, objects, self.persist is not False)
 
     def kept_name(self, name: str, options: dict[str, Any]) -> str:
-        return slices.plain_name(name) if self.host.systemd and options.get("manager") != "cgroupfs" else name
+        return plain_name(name) if self.host.systemd and options.get("manager") != "cgroupfs" else name
 
     def canonical(self, options: dict[str, Any]) -> dict[str, Any]:
         """Each kernel object once. Where two options of a record mean one, as an earlier version kept them, the kernel's own file counts."""

@@ -18,10 +18,11 @@ from __future__ import annotations
 import os
 import time
 
+from .. import slices
 from ..errors import BulkheadError, InvalidInput
 from ..kernel import bpf, processes, systemd
 from ..plan import MakeLink, ReplaceFile, Step
-from . import capacity, devices, properties, slices, steps, usage
+from . import capacity, devices, properties, steps, usage
 from .group import Group, Setting
 from .host import Hierarchy, Host
 from .observation import Observation

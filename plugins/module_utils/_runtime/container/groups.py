@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import os
 
+from .. import slices
 from ..cgroup import group as groups
-from ..cgroup import inforce, shown, slices
+from ..cgroup import inforce, shown
 from ..cgroup.host import Hierarchy, Host
 from ..cgroup.steps import pids_in
 from ..cgroup.subtree import deepest_first

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # What is told of a container beside its state; each is looked up only when it is asked for.
-PARTS = ("config", "network", "processes", "stats", "unit")
+PARTS = ("config", "disk_quota", "network", "processes", "stats", "unit")
 # More of a log than this is read better from the log itself.
 _MOST_OF_A_LOG = 64 << 20
 
@@ -93,7 +93,7 @@ def describe(name: str, paths: Paths, host: Host, question: Question) -> dict[st
         from . import interfaces
 
         found["network"].update(interfaces.describe(seen.name, seen.record, paths))
-    limits = private.describe(config, paths)
+    limits = private.describe(config, paths) if "disk_quota" in question.parts else None
     if limits is not None:
         found["disk_quota"] = limits
     if seen.has_group:

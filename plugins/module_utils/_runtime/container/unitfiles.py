@@ -15,11 +15,11 @@ import json
 import os
 
 from .. import pack
-from ..cgroup.slices import escape_path
 from ..cgroup.units import PERSISTENT, RUNTIME, UnitFile
 from ..errors import InvalidInput
 from ..kernel.files import read_text
 from ..plan import MakeLink, Step
+from ..slices import escape_path
 from . import groups, mountpoints
 from .journal import RATE_INTERVAL, RATE_LINES
 from .paths import Paths

@@ -15,8 +15,7 @@ import os
 import select
 import time
 
-from .. import pack
-from ..cgroup import slices
+from .. import pack, slices
 from ..cgroup.host import Host
 from ..cgroup.steps import Freeze, is_frozen
 from ..cgroup.units import Reload, UnitFile

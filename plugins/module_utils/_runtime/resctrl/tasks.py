@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 
+from .. import slices
 from ..errors import InvalidInput
 from ..kernel import processes
 from ..kernel.mounts import mounts
@@ -53,10 +54,15 @@ def roots() -> list[str]:
 def directories(cgroup: str, what: str, may_be_missing: bool = False) -> list[str]:
     """Where a control group is, in each hierarchy that has it. Raises InvalidInput where none does."""
     base = roots()
-    found = [path for path in ("%s/%s" % (root, cgroup) for root in base) if os.path.isdir(path)]
+    name = slices.find(cgroup, lambda path: bool(_existing(base, path)))
+    found = _existing(base, name)
     if not found and not may_be_missing:
         raise InvalidInput("%s: there is no control group %s" % (what, cgroup), hint="hierarchies are mounted at %s" % (", ".join(base) or "no place"))
     return found
+
+
+def _existing(base: list[str], name: str) -> list[str]:
+    return [path for path in ("%s/%s" % (root, name) for root in base) if os.path.isdir(path)]
 
 
 def threads_in(paths: Iterable[str]) -> set[int]:

@@ -19,6 +19,7 @@ import contextlib
 import os
 import sys
 
+from .. import slices
 from ..errors import BulkheadError, InvalidInput
 from ..foreseen import Missing, warning
 from ..kernel import mounts, netdevice, nftables, traffic
@@ -431,7 +432,6 @@ class _Work:
 
     def _group(self, one: Class) -> tuple[int, int] | None:
         """(level, id) of a control group; None where it is waited for."""
-        name = one.match.cgroup if one.match else ""
         root = next((mount.path for mount in mounts.mounts("cgroup2")), "")
         if not root:
             raise InvalidInput(
@@ -439,14 +439,16 @@ class _Work:
                 % one.name,
                 hint="mount -t cgroup2 none /sys/fs/cgroup/unified",
             )
-        number = self._number_in(root, one)
+        name, number = self._found_in(root, one)
         return (name.count("/") + 1, number) if number else None
 
-    def _number_in(self, root: str, one: Class) -> int:
-        """The inode of the control group of a class; 0 where the group is waited for."""
-        path = os.path.join(root, one.match.cgroup if one.match else "")
+    def _found_in(self, root: str, one: Class) -> tuple[str, int]:
+        """(path, inode) of the control group of a class; the inode is 0 where the group is waited for."""
+        asked = one.match.cgroup if one.match else ""
+        name = slices.find(asked, lambda path: os.path.isdir(os.path.join(root, path)))
+        path = os.path.join(root, name)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return os.stat(path).st_ino
+            return name, os.stat(path).st_ino
         hint = "make it first; it must be in the hierarchy at %s" % root
         missing = Missing("class %s: there is no control group %s" % (one.name, path), hint=hint)
         if self.limit.brought_back:
@@ -456,7 +458,7 @@ class _Work:
             self.plan.warnings.append(warning(missing))
         else:
             raise missing
-        return 0
+        return name, 0
 
     # Control groups of v1
 
@@ -470,16 +472,16 @@ class _Work:
         for one, minor in list(wanted.steered):
             if one.match is None or not one.match.cgroup:
                 continue
-            self._check_alone(one)
+            name, number = self._found_in(root, one)
+            self._check_alone(one, name)
             wanted.tree.by_group = True
-            if self._number_in(root, one):
-                wanted.grouped[one.match.cgroup] = wanted.tree.handle | minor
+            if number:
+                wanted.grouped[name] = wanted.tree.handle | minor
             wanted.steered.remove((one, minor))
 
-    def _check_alone(self, one: Class) -> None:
+    def _check_alone(self, one: Class, name: str) -> None:
         """Refuse what net_cls cannot do: a group has one class, for all that it sends."""
-        name = one.match.cgroup if one.match else ""
-        if one.match and one.match.key() != Match({"cgroup": name}, "").key():
+        if one.match and one.match.key() != Match({"cgroup": one.match.cgroup}, "").key():
             raise InvalidInput(
                 "class %s: a control group of v1 is matched by net_cls, for all that it sends"
                 % one.name,

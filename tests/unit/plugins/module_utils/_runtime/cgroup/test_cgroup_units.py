@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup import properties, slices
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import slices
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup import properties
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.group import Group, parse_group
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
 from fake_kernel import FakeHost
@@ -193,3 +194,21 @@ def test_limits_of_devices_are_lifted_before_they_are_forgotten() -> None:
     assert (properties.lifted(before, after, "Service") or "").splitlines()[1:] == ["[Service]", "IOWriteIOPSMax=/dev/x infinity", "MemoryMax=1"]
     assert (properties.lifted(before, None, "Service") or "").splitlines()[1:] == ["[Service]", "IOWriteIOPSMax=/dev/x infinity"]
     assert properties.lifted(after, before, "Service") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "found"),
+    [
+        ("web", {"web", "web.slice"}, "web"),
+        ("web", {"web.slice"}, "web.slice"),
+        ("web/frontend", {"web.slice", "web.slice/web-frontend.slice"}, "web.slice/web-frontend.slice"),
+        ("web.slice", {"web.slice"}, "web.slice"),
+        ("web", set(), "web"),
+        ("web.slice/below", set(), "web.slice/below"),
+    ],
+)
+def test_which_group_a_name_means(name: str, there: set[str], found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices.systemd, "booted", lambda: True)
+    assert slices.find(name, there.__contains__) == found
+    monkeypatch.setattr(slices.systemd, "booted", lambda: False)
+    assert slices.find(name, there.__contains__) == name

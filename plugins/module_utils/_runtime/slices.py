@@ -10,7 +10,12 @@ unit's name cannot hold is escaped as systemd-escape(1) does it, a hyphen too, b
 
 from __future__ import annotations
 
-from ..errors import InvalidInput
+from .errors import InvalidInput
+from .kernel import systemd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Units with a control group of their own, and the section of their files in which its properties are.
 SECTIONS = {".slice": "Slice", ".service": "Service", ".scope": "Scope", ".socket": "Socket", ".mount": "Mount", ".swap": "Swap"}
@@ -103,6 +108,25 @@ def place_of(name: str) -> Place:
                 raise InvalidInput("the root slice is not managed")
             return Place(unit, "/".join(parts[index + 1 :]), "/".join(parts[:index]))
     raise InvalidInput("group %s names no unit" % name)
+
+
+def find(name: str, exists: Callable[[str], bool]) -> str:
+    """Return the path of the control group that is called so: that path, or where systemd runs the machine, what cgroup_group means by it.
+
+    exists: whether there is a control group of a path. The name itself is returned where there is neither.
+    """
+    if exists(name) or not systemd.booted():
+        return name
+    try:
+        place = place_of(name)
+    except InvalidInput:
+        return name
+    if place.section == "Slice":
+        where = path_of(place.unit)
+    else:
+        where = systemd.show([place.unit], ["ControlGroup"]).get(place.unit, {}).get("ControlGroup", "").strip("/")
+    path = "/".join(part for part in (where, place.below) if part)
+    return path if where and exists(path) else name
 
 
 def plain_name(name: str) -> str:
