@@ -25,7 +25,8 @@ if "ansible_collections" not in sys.modules:
     _names.loader.exec_module(importlib.util.module_from_spec(_names))
 
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import pack
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands, lifecycle, paths, wiring
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import commands, lifecycle, paths, state, wiring
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import groups as groups_of_containers
 
 # A name of this run's own, so that two checkouts can be tested side by side.
 PARENT = "bulkhead-attack-%d" % os.getpid()
@@ -134,6 +135,15 @@ class Node:
     def exec(self, name, command, **options):
         life = lifecycle.Lifecycle(self.paths)
         return commands.run({"name": name, "command": command, **options}, self.paths, life.host)
+
+    def life_record(self, name):
+        """What is recorded of a container."""
+        return state.read(self.paths.state(name))
+
+    def inside(self, name):
+        """The processes in a container's control groups."""
+        life = lifecycle.Lifecycle(self.paths)
+        return groups_of_containers.processes_in(self.life_record(name)["cgroup"], life.host)
 
     def clear(self):
         if self.names:

@@ -17,8 +17,9 @@ What Ansible has put on this machine with bulkhead.linux, seen and brought back 
   status   everything that is managed here: what is desired, what there is, and whether it is in effect
   drift    every difference between the two, as the kernel writes that would mend it
   replay   do those writes; what boot runs. Of one kind alone: replay KIND
+  exec     a command in a running container: bulkhead exec --help
 
-  --json   the same as data, on the standard output
+  --json   of the first three, the same as data, on the standard output
 
 Desired state is kept in %s, a file for each kind; what the last
 replay did is in %s. All verbs need root.
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) > 1 and arguments[0] == "helper":
         from .container import helper
 
-        return helper.main(int(arguments[1]), "bridges" in arguments[2:])
+        return helper.main(int(arguments[1]), "bridges" in arguments[2:], "streams" in arguments[2:])
     if len(arguments) == 2 and arguments[0] == "run-unit":
         from .container import enter
 
@@ -41,6 +42,10 @@ def main(arguments: list[str]) -> int:
         from .container import unit
 
         return unit.main(arguments[1])
+    if arguments and arguments[0] in ("exec", "exec-on"):
+        from .container import session
+
+        return session.begin(arguments[1:]) if arguments[0] == "exec" else session.main(arguments[1:])
     import os
     import sys
 

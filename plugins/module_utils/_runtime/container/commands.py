@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 import os
+import select
+import time
 
 from ..cgroup.host import Host
-from ..errors import InvalidInput
-from . import classes, config, execute, groups, lifecycle, lookup, waiting, words
+from ..errors import BulkheadError, InvalidInput
+from . import config, entry, lookup, terminal, waiting, words
 from .mounts import Root
 from .paths import Paths
 from .remote import Helper
+from .streams import Streams, Tail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +26,6 @@ if TYPE_CHECKING:
 _LONGEST = 366 * 86400.0
 # How much of the output of a command is returned unless it is said.
 _MOST = 4 << 20
-
-
-class NotRunning(InvalidInput):
-    """There is no such container that runs; in check mode an earlier task of the play may be about to start it."""
 
 
 def _timeout(value: object) -> float | None:
@@ -47,32 +46,16 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
     name = words.parse_name(options.get("name"))
     command = config.parse_command(options.get("command"))
     env = config.parse_environment(options.get("env"))
-    seen = lifecycle.look(name, paths, host)
-    if seen.record is None or seen.phase not in ("running", "paused"):
-        raise NotRunning("container %s does not run: it is %s" % (name, seen.phase), hint="start it first, with container_run")
-    if seen.phase == "paused":
-        raise NotRunning("container %s is paused: a command in it would never end" % name, hint="start it first, with container_run and state: started")
-    held = seen.record["config"]
-    text = options.get("stdin")
-    wanted = {
-        **{key: held[key] for key in ("name", "capabilities", "no_new_privileges", "rlimits", "umask", "groups", "oom_score_adj")},
-        "seccomp": held.get("seccomp"),
-        "disk_quota": held.get("disk_quota"),
-        "command": command,
-        "env": {**held["env"], **env},
-        "cwd": words.parse_path(options.get("cwd") or held["cwd"], "cwd"),
-        "user": words.parse_user(options["user"]) if options.get("user") is not None else held["user"],
-    }
+    cwd = words.parse_path(options["cwd"], "cwd") if options.get("cwd") else ""
+    user = words.parse_user(options["user"]) if options.get("user") is not None else ""
+    detach, tty = bool(options.get("detach")), bool(options.get("tty"))
+    if detach and (tty or options.get("stdin")):
+        raise InvalidInput("detach: a command that is left running has neither input nor a terminal")
+    record = entry.find(name, paths, host)
+    asked = entry.Asked(command, env, cwd, user, tty)
     return {
-        "do": "exec",
-        "id": 1,
-        "pid": seen.record["pid"],
-        "start": seen.record["start"],
-        **groups.entries(seen.record, host),
-        "classes": classes.files(held.get("rdt"), held["name"]),
-        "config": wanted,
-        "stdin": text.encode() if text is not None else None,
-        "detach": bool(options.get("detach")),
+        **entry.request(record, asked, host),
+        "detach": detach,
         "timeout": _timeout(options.get("timeout")),
         "most": waiting.parse_most(options.get("max_output"), _MOST),
     }
@@ -82,7 +65,7 @@ def foresee(options: dict[str, Any], paths: Paths, host: Host) -> list[str]:
     """For check mode: raise what a run would certainly end in; what an earlier task may put right is returned, as warnings."""
     try:
         wanted = request(options, paths, host)
-    except NotRunning as missing:
+    except entry.NotRunning as missing:
         return ["%s; unless an earlier task of the play starts it, this task fails" % missing.problem]
     try:
         root = Root(os.open("/proc/%d/root" % wanted["pid"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -99,14 +82,75 @@ def run(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]:
     """Run the command; {rc, stdout, stderr, timed_out}, or {pid} of one that is left running."""
     wanted = request(options, paths, host)
     paths.make()
-    helper = Helper(paths)
-    try:
-        answer = execute.run(helper.control, wanted, wanted["timeout"], wanted["most"])
-    finally:
-        helper.close()
+    answer = _run(wanted, (options.get("stdin") or "").encode(), paths)
     if "error" in answer:
         raise lookup.as_error(answer["error"])
     for stream in ("stdout", "stderr"):
         if stream in answer:
             answer[stream] = answer[stream].decode("utf-8", "replace")
     return answer
+
+
+def _run(wanted: dict[str, Any], data: bytes, paths: Paths) -> dict[str, Any]:
+    """Have a helper run it: {rc, stdout, stderr} as bytes, {pid} where it is detached, or {error}."""
+    most = wanted["most"]
+    kept = Tail(most), Tail(most)
+    poll = select.poll()
+    streams = None
+    if not wanted["detach"]:
+        pair = terminal.make(wanted["pid"], wanted["config"]["name"]) if wanted["tty"] else None
+        streams = Streams(poll, (kept[0].add, kept[1].add), data=data, terminal=pair)
+    theirs = streams.theirs if streams else []
+    try:
+        try:
+            helper = Helper(paths, streams=theirs)
+        finally:
+            for fd in set(theirs):
+                os.close(fd)
+        try:
+            answer = _attend(helper, wanted, poll, streams)
+        finally:
+            helper.close()
+    finally:
+        if streams:
+            streams.close()
+    if "rc" not in answer:
+        return answer
+    found = {**answer, "stdout": kept[0].bytes(), "stderr": kept[1].bytes()}
+    truncated = {"stdout_truncated": kept[0].truncated, "stderr_truncated": kept[1].truncated}
+    return {**found, **truncated}
+
+
+def _attend(
+    helper: Helper, wanted: dict[str, Any], poll: select.poll, streams: Streams | None
+) -> dict[str, Any]:
+    """See to a command's streams until it ends, fails or is left running."""
+    helper.send(wanted)
+    poll.register(helper.control, select.POLLIN)
+    timeout = wanted["timeout"]
+    deadline = None if timeout is None else time.monotonic() + timeout
+    timed_out = False
+    while True:
+        left = None if deadline is None or timed_out else deadline - time.monotonic()
+        # Looked at each time: one that writes without end always has something to hear.
+        ready = poll.poll(None if left is None else max(0, int(left * 1000) + 1))
+        if left is not None and (left <= 0 or not ready):
+            timed_out = True
+            helper.send({"do": "kill", "id": wanted["id"]})
+            continue
+        for fd, _events in ready:
+            if fd != helper.control:
+                if streams:
+                    streams.handle(fd)
+                continue
+            message = helper.receive()
+            if message is None:
+                raise BulkheadError("the helper that runs commands in containers ended unexpectedly")
+            if message["event"] == "failed":
+                return {"error": message["error"]}
+            if message["event"] == "running":
+                return {"pid": message["pid"]}
+            if message["event"] == "ended":
+                if streams:
+                    streams.finish()
+                return {"rc": message["rc"], "timed_out": timed_out}

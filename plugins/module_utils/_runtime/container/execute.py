@@ -13,23 +13,23 @@ what a container with CAP_SYS_PTRACE could catch in the moment before the execut
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
-import time
+import termios
 
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from . import devices, launch, process, state, wire
+from . import devices, launch, process, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .attend import Session
     from .health import Health
     from .monitor import Supervisor
 
-# How much of the input goes in one message: less than any socket takes by default.
-PIECE = 64 << 10
 # How many times 64 KiB of output are read before the loop looks at what else there is; a pipe holds no more.
 _FAIR_SHARE = 16
 
@@ -47,15 +47,12 @@ class _Command:
         self.errors = -1
         self.first = 0
         self.streams: dict[int, int] = {}
-        self.input = -1
-        self.to_write: bytes = request["stdin"] or b""
-        self.more: bool = request.get("more", False)  # whether the module has more of the input
 
 
 class Commands:
-    """The commands of one module call, watched by the helper's loop."""
+    """The commands of one caller, watched by its loop."""
 
-    def __init__(self, supervisor: Supervisor | Health) -> None:
+    def __init__(self, supervisor: Supervisor | Health | Session) -> None:
         self.supervisor = supervisor
         self.by_fd: dict[int, _Command] = {}
 
@@ -69,18 +66,25 @@ class Commands:
             self.supervisor.poll.unregister(fd)
         os.close(fd)
 
-    def start(self, request: dict[str, Any]) -> None:
-        """Begin to run a command."""
+    def start(self, request: dict[str, Any], streams: list[int] | None = None) -> None:
+        """Begin to run a command.
+
+        streams: its standard input, output and error: ends of pipes, or a terminal, that were made
+        for it and that nobody else has. They are closed here, also when this fails. None: what it
+        writes is told, and it has no input.
+        """
         command = _Command(request)
         progress = launch.Progress()
         try:
-            self._start(command, progress)
+            self._start(command, progress, streams)
         except (OSError, BulkheadError) as error:
             self.supervisor.tell({"event": "failed", "id": command.id, "error": launch.failure(request["config"]["name"], launch.describe(progress, error))})
 
-    def _start(self, command: _Command, progress: launch.Progress) -> None:
+    def _start(
+        self, command: _Command, progress: launch.Progress, streams: list[int] | None
+    ) -> None:
         request = command.request
-        inherited: list[int] = []
+        inherited: list[int] = list(streams or [])
         try:
             progress.doing("finding the container's first process", str(request["pid"]))
             target = syscalls.pidfd_open(request["pid"])
@@ -95,23 +99,14 @@ class Commands:
             pids, pids_in = os.pipe2(os.O_CLOEXEC)
             inherited += [errors_in, pids_in]
             command.errors = errors
-            if request["detach"]:
-                null = devices.open_null_of_machine()
-                inherited.append(null)
-                streams = [null, null, null]
-            else:
-                stdin, command.input = os.pipe2(os.O_CLOEXEC)
-                stdout, stdout_in = os.pipe2(os.O_CLOEXEC)
-                stderr, stderr_in = os.pipe2(os.O_CLOEXEC)
-                inherited += [stdin, stdout_in, stderr_in]
-                streams = [stdin, stdout_in, stderr_in]
-                command.streams = {stdout: 1, stderr: 2}
+            if streams is None:
+                streams = self._make_streams(command, inherited)
             privileges = process.Privileges(request["config"])
             command.first = os.fork()
             if command.first == 0:
                 _join(request, target, (groups, procs), streams, errors_in, pids_in, privileges)
         finally:
-            for fd in inherited:
+            for fd in set(inherited):
                 os.close(fd)
         # The number comes when the second process is made; the pipe closes without one when that failed.
         number = os.read(pids, 32)
@@ -125,36 +120,20 @@ class Commands:
         for fd in command.streams:
             os.set_blocking(fd, False)
             self._watch(fd, command)
-        if command.input >= 0:
-            os.set_blocking(command.input, False)
-            self._feed(command)
 
-    def _feed(self, command: _Command) -> None:
-        """Give the command more of its input, and ask for the next piece or close it at its end."""
-        try:
-            while command.to_write:
-                command.to_write = command.to_write[os.write(command.input, command.to_write) :]
-        except BlockingIOError:
-            if command.input not in self.by_fd:
-                self._watch(command.input, command, select.POLLOUT)
-            return
-        except BrokenPipeError:
-            command.more = False  # it reads no more
-        if command.more:
-            if command.input in self.by_fd:
-                del self.by_fd[command.input]
-                self.supervisor.poll.unregister(command.input)
-            self.supervisor.tell({"event": "fed", "id": command.id})
-            return
-        self._close(command.input)
-        command.input = -1
-
-    def feed(self, request: dict[str, Any]) -> None:
-        """Take the next piece of a command's input; one that has ended meanwhile needs none."""
-        for command in set(self.by_fd.values()):
-            if command.id == request["id"] and command.input >= 0:
-                command.to_write, command.more = request["data"], request["more"]
-                self._feed(command)
+    def _make_streams(self, command: _Command, inherited: list[int]) -> list[int]:
+        """The streams of a command that nobody feeds; the ends for it are added to `inherited`."""
+        if command.request["detach"]:
+            null = devices.open_null_of_machine()
+            inherited.append(null)
+            return [null, null, null]
+        stdin, stdin_in = os.pipe2(os.O_CLOEXEC)
+        os.close(stdin_in)
+        stdout, stdout_in = os.pipe2(os.O_CLOEXEC)
+        stderr, stderr_in = os.pipe2(os.O_CLOEXEC)
+        inherited += [stdin, stdout_in, stderr_in]
+        command.streams = {stdout: 1, stderr: 2}
+        return [stdin, stdout_in, stderr_in]
 
     def _drain(self, command: _Command, fd: int) -> None:
         """What the command wrote to one stream, on to the module, up to a fair share."""
@@ -176,9 +155,7 @@ class Commands:
         command = self.by_fd.get(fd)
         if command is None:
             return
-        if fd == command.input:
-            self._feed(command)
-        elif fd in command.streams:
+        if fd in command.streams:
             self._drain(command, fd)
         elif fd == command.errors:
             data = os.read(fd, 65536)
@@ -205,11 +182,21 @@ class Commands:
             if fd in command.streams:
                 del command.streams[fd]
                 self._close(fd)
-        for fd in (command.input, command.pidfd, command.errors):
+        pidfd, command.pidfd = command.pidfd, -1
+        for fd in (pidfd, command.errors):
             if fd >= 0:
                 self._close(fd)
         message["id"] = command.id
         self.supervisor.tell(message)
+
+    def signal(self, identifier: int, number: int) -> None:
+        """Send a signal to a command, unless it has ended."""
+        for command in set(self.by_fd.values()):
+            if command.id == identifier and command.pidfd >= 0:
+                try:
+                    syscalls.pidfd_send_signal(command.pidfd, number)
+                except ProcessLookupError:
+                    pass
 
     def kill(self, identifier: int) -> None:
         """End a command and its session: its time is up."""
@@ -264,6 +251,7 @@ def _join(
         helper_pipe = errors
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
         progress.doing("leaving the priorities and limits of the caller", "")
+        process.default_signals()
         process.reset_inherited()
         process.set_oom_score(config["oom_score_adj"])
         progress.doing("joining the namespaces", str(request["pid"]))
@@ -275,7 +263,8 @@ def _join(
         progress.doing("opening the standard streams", "")
         for number, fd in enumerate(streams):
             if not request["detach"]:
-                os.fchown(fd, user.uid, user.gid)
+                # A terminal stays in the group of terminals.
+                os.fchown(fd, user.uid, -1 if request.get("tty") else user.gid)
             os.dup2(fd, number)
         if request["detach"]:
             _use_container_null()
@@ -289,6 +278,9 @@ def _join(
         progress.doing("joining the control groups", "")
         _enter_groups(*groups)
         os.setsid()
+        if request.get("tty"):
+            progress.doing("making the terminal that of the session", "")
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         if not request["detach"]:
             syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
         progress.doing("executing the command %r" % config["command"][0], config["command"][0])
@@ -308,78 +300,3 @@ def _use_container_null() -> None:
         raise BulkheadError("/dev/null in the container is not the null device", target="/dev/null")
     for number in range(3):
         os.dup2(fd, number)
-
-
-class Tail:
-    """The end of a stream: no more is kept than is asked for, however much comes."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.truncated = False
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def add(self, data: bytes) -> None:
-        """Take in what came next."""
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > 2 * self.most + PIECE:
-            self._pieces = [self.bytes()]
-            self._size = len(self._pieces[0])
-
-    def bytes(self) -> bytes:
-        """Return what is kept."""
-        whole = b"".join(self._pieces)
-        self.truncated = self.truncated or len(whole) > self.most
-        return whole[-self.most :] if self.most else b""
-
-
-class _Input:
-    """The input of a command, which goes to the helper piece by piece, each when it asks for it."""
-
-    def __init__(self, request: dict[str, Any]) -> None:
-        self._id = request["id"]
-        self._data: bytes = request["stdin"] or b""
-        self._sent = 0
-
-    def next(self) -> dict[str, Any]:
-        """Return the next piece, and whether there are more."""
-        data = self._data[self._sent : self._sent + PIECE]
-        self._sent += len(data)
-        return {"do": "input", "id": self._id, "data": data, "more": self._sent < len(self._data)}
-
-
-def run(control: int, request: dict[str, Any], timeout: float | None, most: int) -> dict[str, Any]:
-    """The module's side of one command: {rc, stdout, stderr} as bytes, or {pid} where it is detached, or {error}.
-
-    most: how many bytes at the end of each stream are kept.
-    """
-    given = _Input(request)
-    first = given.next()
-    wire.send(control, {**request, "stdin": first["data"], "more": first["more"]})
-    output = {1: Tail(most), 2: Tail(most)}
-    poll = select.poll()
-    poll.register(control, select.POLLIN)
-    deadline = None if timeout is None else time.monotonic() + timeout
-    timed_out = False
-    while True:
-        left = None if deadline is None or timed_out else deadline - time.monotonic()
-        # Looked at each time: one that writes without end always has something to hear.
-        if (left is not None and left <= 0) or not poll.poll(None if left is None else max(0, int(left * 1000) + 1)):
-            timed_out = True
-            wire.send(control, {"do": "kill", "id": request["id"]})
-            continue
-        message = wire.receive(control)
-        if message is None:
-            raise BulkheadError("the helper that runs commands in containers ended unexpectedly")
-        if message["event"] == "output":
-            output[message["stream"]].add(message["data"])
-        elif message["event"] == "fed":
-            wire.send(control, given.next())
-        elif message["event"] == "failed":
-            return {"error": message["error"]}
-        elif message["event"] == "running":
-            return {"pid": message["pid"]}
-        elif message["event"] == "ended":
-            found = {"rc": message["rc"], "stdout": output[1].bytes(), "stderr": output[2].bytes(), "timed_out": timed_out}
-            return {**found, "stdout_truncated": output[1].truncated, "stderr_truncated": output[2].truncated}

@@ -14,7 +14,7 @@ import time
 
 from ..errors import InvalidInput
 from ..kernel import cgroupfs
-from . import execute, words
+from . import execute, streams, words
 from .waiting import seconds
 
 TYPE_CHECKING = False
@@ -60,7 +60,7 @@ class Health:
         self._number = 0
         self._began = self._due = self._until = 0.0
         self._running = self._timed_out = False
-        self._output = execute.Tail(_OUTPUT)
+        self._output = streams.Tail(_OUTPUT)
         self._asked: dict[str, Any] | None = None
 
     def start_over(self) -> None:
@@ -110,7 +110,7 @@ class Health:
         self._running, self._timed_out = True, False
         self._until = time.monotonic() + asked["timeout"]
         self._due = max(self._due, self._until)
-        self._output = execute.Tail(_OUTPUT)
+        self._output = streams.Tail(_OUTPUT)
         self.commands.start(_request(self._number, self.watched, asked["command"]))
 
     def tell(self, message: dict[str, Any]) -> None:

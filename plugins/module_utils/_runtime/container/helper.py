@@ -15,10 +15,9 @@ from __future__ import annotations
 import gc
 import os
 import select
-import sys
 
 from ..kernel import syscalls
-from . import execute, launch, monitor, process, wire
+from . import execute, imports, launch, monitor, process, wire
 from .seccomp import filters, guard
 
 TYPE_CHECKING = False
@@ -27,48 +26,43 @@ if TYPE_CHECKING:
 
 # The module's end of the socket is this descriptor; everything else that it had open is closed.
 CONTROL = 3
+# The standard streams of a command, where the module gives some (streams.py).
+STREAMS = (4, 5, 6)
 
 
-def seal_imports() -> None:
-    """From here on, nothing is ever loaded."""
-    # The codecs that os.fsencode() and str.encode() look up on their first use.
-    for codec in ("utf-8", "ascii", "latin-1"):
-        "".encode(codec).decode(codec)
-    sys.meta_path.clear()
-    sys.path_hooks.clear()
-    sys.path.clear()
-    sys.path_importer_cache.clear()
-
-
-def main(parent: int, bridges: bool = False) -> int:
+def main(parent: int, bridges: bool = False, streams: bool = False) -> int:
     """Serve the module with this process id until it closes the socket.
 
     bridges: whether to start containers with a place on a bridge; what only they need takes time to import.
+    streams: whether it gives the streams of a command.
     """
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
     if os.getppid() != parent:
         return 1  # the module died before the line above
-    syscalls.close_range(CONTROL + 1)
-    os.set_inheritable(CONTROL, False)
+    inherited = (CONTROL, *STREAMS) if streams else (CONTROL,)
+    syscalls.close_range(inherited[-1] + 1)
+    for fd in inherited:
+        os.set_inheritable(fd, False)
     os.chdir("/")
     process.default_signals()
     syscalls.set_name("bulkhead-helper")
     if bridges:
         from . import shaping, wiring  # noqa: F401
-    seal_imports()
+    imports.seal()
     # What is there now stays: the collector must not touch it, so that the copies of this process share its memory.
     gc.disable()
     gc.freeze()
     wire.send(CONTROL, {"event": "ready", "pid": os.getpid()})
-    Helper().run()
+    Helper(list(STREAMS) if streams else None).run()
     return 0
 
 
 class Helper:
     """The requests of one module call."""
 
-    def __init__(self) -> None:
+    def __init__(self, streams: list[int] | None) -> None:
+        self._streams = streams
         self.commit, self._commit_in = os.pipe2(os.O_CLOEXEC)
         self.supervisor = monitor.Supervisor(CONTROL, -1)
         self.supervisor.poll.register(CONTROL, select.POLLIN)
@@ -122,9 +116,7 @@ class Helper:
             self.supervisor.on_commit()
             wire.send(CONTROL, {"event": "done"})
         elif verb == "exec":
-            self.commands.start(request)
-        elif verb == "input":
-            self.commands.feed(request)
+            self.commands.start(request, self._streams)
         elif verb == "kill":
             self.commands.kill(request["id"])
 

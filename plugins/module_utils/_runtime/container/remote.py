@@ -14,7 +14,7 @@ import socket
 from .. import pack
 from ..errors import BulkheadError
 from . import seal, wire
-from .helper import CONTROL
+from .helper import CONTROL, STREAMS
 from .paths import Paths
 
 TYPE_CHECKING = False
@@ -29,9 +29,13 @@ _BUFFER = 8 << 20
 class Helper:
     """One helper, from its start to its end; it dies with this process."""
 
-    def __init__(self, paths: Paths, bridges: bool = False) -> None:
-        """bridges: whether it is to start containers with a place on a bridge."""
+    def __init__(self, paths: Paths, bridges: bool = False, streams: list[int] | None = None) -> None:
+        """bridges: whether it is to start containers with a place on a bridge.
+
+        streams: the standard streams of a command that it is to run; they stay open here.
+        """
         self._bridges = bridges
+        self._streams = streams or []
         interpreter = pack.interpreter()
         # Its first word comes when it has imported all that it will ever need.
         with pack.in_use(paths.core):
@@ -49,20 +53,23 @@ class Helper:
             # One packet carries a whole container; large environments need room (SO_SNDBUFFORCE is for root).
             end.setsockopt(socket.SOL_SOCKET, 32, _BUFFER)
         program = seal.sealed(interpreter, empty)
-        # Out of the way of the one number that the helper expects.
-        high = fcntl.fcntl(program, fcntl.F_DUPFD_CLOEXEC, CONTROL + 1)
+        # Out of the way of the numbers that the helper expects.
+        moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, STREAMS[-1] + 1) for fd in (program, *self._streams)]
         os.close(program)
+        high = moved[0]
         arguments = [interpreter, "-I", "-S", "-c", seal.CODE, paths.core, "helper", str(os.getpid())]
         arguments += ["bridges"] if self._bridges else []
+        arguments += ["streams"] if self._streams else []
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
         actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), CONTROL))
+        actions += [(os.POSIX_SPAWN_DUP2, fd, number) for fd, number in zip(moved[1:], STREAMS)]
         try:
             self.pid = os.posix_spawn("/proc/self/fd/%d" % high, arguments, seal.ENVIRONMENT, file_actions=actions)
         except OSError as error:
             raise BulkheadError.from_os("the helper that makes containers could not be started", error, target=interpreter) from None
         finally:
-            for fd in (high, null):
+            for fd in (*moved, null):
                 os.close(fd)
             theirs.close()
         self._socket = ours

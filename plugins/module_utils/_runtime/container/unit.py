@@ -28,7 +28,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
 from ..kernel.files import Tree
 from ..plan import apply
-from . import base, classes, groups, helper, launch, live, monitor, mountpoints, private, process, state, territory
+from . import base, classes, groups, imports, launch, live, monitor, mountpoints, private, process, state, territory
 from .journal import Journal
 from .log import Log
 from .paths import Paths
@@ -218,7 +218,7 @@ def main(path: str) -> int:
     if spec["wires"]:
         from . import shaping, wiring  # noqa: F401
 
-    helper.seal_imports()
+    imports.seal()
     gc.disable()
     gc.freeze()
     return Supervisor().run(Watched(spec))

@@ -1,0 +1,88 @@
+# Copyright: bulkhead.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""The way into a running container for a further command: which container, which groups, as whom."""
+
+from __future__ import annotations
+
+from ..errors import InvalidInput
+from . import classes, groups, live, state
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..cgroup.host import Host
+    from .paths import Paths
+
+# What an added command has of the container's configuration.
+_HELD = ("name", "capabilities", "no_new_privileges", "rlimits", "umask", "groups", "oom_score_adj")
+
+
+class NotRunning(InvalidInput):
+    """There is no such container that runs; in check mode an earlier task of the play may be about to start it."""
+
+
+class Asked:
+    """What is to be run; what is empty is as the container's own command has it."""
+
+    def __init__(
+        self, command: list[str], env: dict[str, str], cwd: str, user: str, tty: bool
+    ) -> None:
+        self.command = command
+        self.env = env
+        self.cwd = cwd
+        self.user = user
+        self.tty = tty
+
+
+def find(name: str, paths: Paths, host: Host) -> dict[str, Any]:
+    """The record of a container that runs. Raises NotRunning."""
+    record = state.read(paths.state(name))
+    if record is not None and _certainly_runs(record, host):
+        return {**record, "config": live.read(paths.state(name), record["config"])}
+    return _look_closer(name, paths, host)
+
+
+def _certainly_runs(record: dict[str, Any], host: Host) -> bool:
+    """Whether nothing needs a closer look: then what that takes need not be imported."""
+    alive = state.is_alive({"pid": int(record.get("pid") or 0), "start": int(record.get("start") or 0)})
+    sound = record["status"] == "running" and bool(record.get("cgroup")) and not record.get("damaged")
+    return sound and alive and state.is_alive(record.get("monitor")) and not groups.frozen_by(record, host)
+
+
+def _look_closer(name: str, paths: Paths, host: Host) -> dict[str, Any]:
+    from . import lifecycle
+
+    seen = lifecycle.look(name, paths, host)
+    if seen.record is None or seen.phase not in ("running", "paused"):
+        raise NotRunning("container %s does not run: it is %s" % (name, seen.phase), hint="start it first, with container_run")
+    if seen.phase == "paused":
+        raise NotRunning("container %s is paused: a command in it would never end" % name, hint="start it first, with container_run and state: started")
+    return seen.record
+
+
+def request(record: dict[str, Any], asked: Asked, host: Host) -> dict[str, Any]:
+    """What whoever runs the command is asked for (execute.py)."""
+    held = record["config"]
+    wanted = {
+        **{key: held[key] for key in _HELD},
+        "seccomp": held.get("seccomp"),
+        "disk_quota": held.get("disk_quota"),
+        "command": asked.command,
+        "env": {**held["env"], **asked.env},
+        "cwd": asked.cwd or held["cwd"],
+        "user": asked.user or held["user"],
+    }
+    return {
+        "do": "exec",
+        "id": 1,
+        "pid": record["pid"],
+        "start": record["start"],
+        **groups.entries(record, host),
+        "classes": classes.files(held.get("rdt"), held["name"]),
+        "config": wanted,
+        "detach": False,
+        "tty": asked.tty,
+    }
