@@ -59,10 +59,21 @@ options:
       - The groups that the container was given with its option C(groups) are the command's too.
     type: str
   stdin:
-    description: Text for the command's standard input. It is in no result or log.
+    description: Text for the command's standard input, of any size. It is in no result or log.
     type: str
+  stdin_add_newline:
+    description: Whether a newline is added to O(stdin), as M(ansible.builtin.command) does.
+    type: bool
+    default: true
+  tty:
+    description:
+      - Give the command a terminal of the container's own. What it writes to its standard error is then in RV(stdout) as well, lines end as a
+        terminal ends them, and what it reads is echoed unless it turns that off.
+      - A program that reads lines finds at most 4095 bytes in each; a terminal drops the rest.
+    type: bool
+    default: false
   detach:
-    description: Leave the command running and do not wait for its end. Its output is not kept.
+    description: Leave the command running and do not wait for its end. Its output is not kept, and it has neither O(stdin) nor O(tty).
     type: bool
     default: false
   timeout:
@@ -102,6 +113,20 @@ EXAMPLES = r"""
     command: [tee, /tmp/motd]
     user: "33:33"
     stdin: "hello"
+
+- name: A program that wants a terminal
+  bulkhead.linux.container_exec:
+    name: web
+    command: [tty]
+    tty: true
+
+- name: Much output, of which the end is enough
+  bulkhead.linux.container_exec:
+    name: web
+    command: [find, /usr, -xdev]
+    max_output: 64K
+  register: found
+  changed_when: false
 """
 
 RETURN = r"""
@@ -164,6 +189,8 @@ OPTIONS: dict[str, t.Any] = {
     "cwd": {"type": "str", "aliases": ["chdir"]},
     "user": {"type": "str"},
     "stdin": {"type": "str"},
+    "stdin_add_newline": {"type": "bool", "default": True},
+    "tty": {"type": "bool", "default": False},
     "detach": {"type": "bool", "default": False},
     "timeout": {"type": "float"},
     "max_output": {"type": "raw", "default": "4M"},

@@ -82,13 +82,19 @@ def run(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]:
     """Run the command; {rc, stdout, stderr, timed_out}, or {pid} of one that is left running."""
     wanted = request(options, paths, host)
     paths.make()
-    answer = _run(wanted, (options.get("stdin") or "").encode(), paths)
+    answer = _run(wanted, _input(options), paths)
     if "error" in answer:
         raise lookup.as_error(answer["error"])
     for stream in ("stdout", "stderr"):
         if stream in answer:
             answer[stream] = answer[stream].decode("utf-8", "replace")
     return answer
+
+
+def _input(options: dict[str, Any]) -> bytes:
+    if options.get("stdin") is None:
+        return b""
+    return str(options["stdin"]).encode() + (b"\n" if options.get("stdin_add_newline") else b"")
 
 
 def _run(wanted: dict[str, Any], data: bytes, paths: Paths) -> dict[str, Any]:
