@@ -102,6 +102,7 @@ EXAMPLES = r"""
 #   ansible_bulkhead_node_become: true
 """
 
+import base64
 import json
 import re
 import shlex
@@ -115,9 +116,11 @@ from ansible.utils.display import Display
 
 display = Display()
 
-# Under a lock, so that nobody replaces the core between two of its files that are read.
+# Under a lock, so that nobody replaces the core between two of its files that are read. The words come
+# encoded, and nothing here is in single quotes or means something to a shell in double quotes: each shell
+# on the way to the node would multiply quotes, until a command is longer than the kernel takes.
 _ENTER = """
-import fcntl, os, sys
+import binascii, fcntl, os, sys
 path = sys.argv[1]
 while True:
     hold = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -127,18 +130,18 @@ while True:
     os.close(hold)
 sys.path.insert(0, path)
 from bulkhead.cli import main
-sys.exit(main(sys.argv[2:]))
+sys.exit(main([os.fsdecode(word) for word in binascii.a2b_base64(sys.argv[2]).split(bytes(1))]))
 """
 # The interpreter is the one that the core's first line names. The status comes in a last line: 255
 # would mean to ssh that the node was not reached.
 _ON_NODE = """core="${BULKHEAD_PREFIX:-}/usr/local/libexec/bulkhead.pyz"
 if IFS= read -r first 2>/dev/null <"$core"; then
-${first#??} -c %(enter)s "$core" exec %(words)s%(input)s
+${first#??} -c "%(enter)s" "$core" %(words)s%(input)s
 else
 echo "bulkhead: $core is not there: no module of bulkhead.linux has made a container here" >&2
 (exit 255)
 fi
-printf '\\nbulkhead-status:%%d\\n' $? >&2"""
+printf "\\nbulkhead-status:%%d\\n" $? >&2"""
 _STATUS = re.compile(rb"\n?bulkhead-status:(\d+)\r?\n")
 # What `bulkhead exec --help` says of statuses.
 _UNREACHED, _NOT_RUNNABLE, _NOT_FOUND = 255, 126, 127
@@ -218,10 +221,10 @@ class Connection(ConnectionBase):
         """Run a command in the container: (status, output, errors). Raises what tells that it was not run."""
         self._connect()
         words = ["-u", self.get_option("remote_user")] if self.get_option("remote_user") else []
-        words += [self.get_option("container"), "--", *command]
+        words = ["exec", *words, self.get_option("container"), "--", *command]
         script = _ON_NODE % {
-            "enter": shlex.quote(_ENTER),
-            "words": " ".join(shlex.quote(word) for word in words),
+            "enter": _ENTER,
+            "words": to_text(base64.b64encode(b"\0".join(to_bytes(word) for word in words))),
             "input": "" if in_data else " </dev/null",
         }
         status, output, errors = self._on_node("/bin/sh -c %s" % shlex.quote(script), in_data or None)
@@ -263,7 +266,8 @@ class Connection(ConnectionBase):
         """The result of a module that check mode cannot run yet."""
         problem = "%s; unless an earlier task of the play starts it, this task fails" % error
         display.warning(problem)
-        return json.dumps({"changed": False, "skipped": True, "msg": problem})
+        # `stat` is for the actions that look at what is there first, such as copy: nothing is.
+        return json.dumps({"changed": False, "skipped": True, "msg": problem, "stat": {"exists": False}})
 
     def put_file(self, in_path: str, out_path: str) -> None:
         """Copy a file of this machine into the container."""

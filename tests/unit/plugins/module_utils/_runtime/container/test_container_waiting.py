@@ -45,7 +45,7 @@ def test_end_of_a_text(text, most, kept, truncated):
 
 @pytest.mark.parametrize("most", [0, 1, 10, 100000])
 def test_end_of_a_stream(most):
-    tail = execute.Tail(most)
+    tail = streams.Tail(most)
     whole = b""
     for number in range(50):
         piece = bytes([number]) * 5000
