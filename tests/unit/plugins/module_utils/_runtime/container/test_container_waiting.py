@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import config, envfile, execute, health, waiting
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container import config, envfile, health, streams, waiting
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.paths import Paths
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.territory import Territory
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
