@@ -22,7 +22,7 @@ from ansible_collections.bulkhead.linux.plugins.modules import cgroup_group
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = "roles/%s/meta/argument_specs.yml"
 README = "roles/%s/README.md"
-ROLES = ("node", "workload", "rdt")
+ROLES = ("node", "workload", "rdt", "cgroups")
 # Of a group, beside its limits: the role has one overcommit for all workloads, and its own words for name and state.
 NOT_OF_GROUPS = ("name", "state", "overcommit")
 STATE = (

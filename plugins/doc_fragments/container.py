@@ -315,7 +315,11 @@ healthcheck:
       type: float
       default: 0
 labels:
-  description: Text that is kept with the container, by name, for whoever looks at it. It is changed while the container runs.
+  description:
+    - Text that is kept with the container, by name, for whoever looks at it. M(bulkhead.linux.container_info) returns it and filters by it, and the
+      inventory P(bulkhead.linux.containers#inventory) makes groups of it.
+    - It is changed while the container runs, without making it anew. A label that is not named any more is removed.
+    - A name has at most 256 bytes, a text at most 4096, and all of a container together at most 65536. Put V(1.10), V(yes) and the like in quotes.
   type: dict
 restart_policy:
   description:

@@ -23,7 +23,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ._answer import answer
 from ._runtime import cli as _cli  # noqa: F401  (all of the core, so that it is in the payload and can be left on the node)
 from ._runtime import desired, hidden, pack, plan, records
-from ._runtime.errors import BulkheadError, InvalidInput, needs_root
+from ._runtime.errors import BulkheadError, InvalidInput, Unsupported, needs_root
 from ._runtime.subject import Subject
 
 
@@ -189,7 +189,7 @@ def _parse_all(subject: Subject, items: list[dict[str, t.Any]]) -> list[t.Any]:
     wrong = errors[0]
     if len(errors) > 1:
         wrong = InvalidInput("nothing was changed, because %d of %d are wrong: %s" % (len(errors), len(items), "; ".join(str(error) for error in errors)))
-    wrong.input = True
+    wrong.input = not all(isinstance(error, Unsupported) for error in errors)
     raise wrong
 
 

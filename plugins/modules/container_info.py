@@ -41,6 +41,10 @@ options:
         type: list
         elements: str
         choices: [running, paused, stopped, restarting, absent]
+      label:
+        description: Labels that a container must have, all of them; each is a name, or C(NAME=TEXT).
+        type: list
+        elements: str
   subset:
     description:
       - What to tell beside the state - V(config), V(disk_quota), V(network), V(processes), V(stats), V(unit), or V(all).
@@ -68,6 +72,12 @@ EXAMPLES = r"""
       status: [running]
     subset: []
   register: workers
+
+- name: Which containers a team has
+  bulkhead.linux.container_info:
+    filters: {label: [team=shop]}
+    subset: []
+  register: shop
 
 - name: All containers of the machine
   bulkhead.linux.container_info:
@@ -205,6 +215,11 @@ containers:
       type: dict
       returned: when it runs and has a healthcheck
       sample: {status: healthy, failures: 0, output: ""}
+    labels:
+      description: Its labels.
+      type: dict
+      returned: when it exists
+      sample: {team: shop}
     log:
       description: Its log file.
       type: str
@@ -230,6 +245,7 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.container.
 FILTERS: dict[str, t.Any] = {
     "name": {"type": "list", "elements": "str"},
     "status": {"type": "list", "elements": "str", "choices": ["running", "paused", "stopped", "restarting", "absent"]},
+    "label": {"type": "list", "elements": "str"},
 }
 OPTIONS: dict[str, t.Any] = {
     "name": {"type": "str"},

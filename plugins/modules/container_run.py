@@ -258,6 +258,11 @@ containers:
       type: dict
       returned: when it runs and has a healthcheck
       sample: {status: healthy, failures: 0, output: ""}
+    labels:
+      description: Its labels.
+      type: dict
+      returned: when it exists
+      sample: {team: shop}
     log:
       description: Its log file.
       type: str

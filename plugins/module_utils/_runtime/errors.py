@@ -27,7 +27,7 @@ class BulkheadError(Exception):
     errno: the kernel's answer as a number of errno.h, 0 when the kernel was not asked.
     kernel: the kernel's own words, where it has any.
     hint: what the reader can do about it.
-    input: whether the options could not be understood, before anything else was looked at.
+    input: whether the options could not be understood, on whatever machine.
     result: what a module returns beside the error, where what was asked was done and came to a bad end.
     """
 
@@ -114,3 +114,7 @@ def check_texts(value: object, what: str = "") -> None:
 
 class InvalidInput(BulkheadError):
     """What was asked cannot be right on any account; nothing was written."""
+
+
+class Unsupported(InvalidInput):
+    """What was asked is well said, and this machine has no such thing; another may have it."""

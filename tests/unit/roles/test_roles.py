@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.linux.plugins.module_utils._container_options 
 from ansible_collections.bulkhead.linux.plugins.module_utils._module import without_defaults
 
 ROOT = Path(__file__).resolve().parents[3]
-ROLES = ("node", "workload", "rdt")
+ROLES = ("node", "workload", "rdt", "cgroups")
 
 
 def load(path):

@@ -10,7 +10,7 @@ import os
 import re
 
 from .. import slices, units
-from ..errors import InvalidInput
+from ..errors import InvalidInput, Unsupported
 from ..kernel import block
 from . import devices, files, knobs
 from .host import IMPLICIT_V2, V1_NAMES, Hierarchy, Host
@@ -234,12 +234,12 @@ def _set(group: Group, knob: knobs.Knob, asked: object, host: Host, said: str = 
             "%s is empty, which the kernel would read as 0 or as nothing" % option,
             hint="leave the option out to keep the kernel's value, or give 'max' to lift a limit",
         )
-    hierarchy = group.needs(knob.controller, host, option)
     value = knob.parse(asked, option, host)
+    hierarchy = group.needs(knob.controller, host, option)
     if hierarchy.version == 1 and not knob.v1:
-        raise InvalidInput("%s has no counterpart in cgroup v1, which has %s on this machine: %s" % (option, knob.controller, knob.absent_on_v1))
+        raise Unsupported("%s has no counterpart in cgroup v1, which has %s on this machine: %s" % (option, knob.controller, knob.absent_on_v1))
     if hierarchy.version == 1 and value == "isolated":
-        raise InvalidInput("%s: cgroup v1 knows member and root (cpuset.cpu_exclusive) only" % option)
+        raise Unsupported("%s: cgroup v1 knows member and root (cpuset.cpu_exclusive) only" % option)
     for file in knob.files(hierarchy.version):
         setting = Setting(option, asked, hierarchy, file, value, order=knob.order, deadly=knob.deadly)
         if knob.deadly:
@@ -285,7 +285,7 @@ def _parse_io(group: Group, section: dict[str, Any], host: Host) -> None:
         device = block.number_of(entry.get("device") or "", "io.latency")
         hierarchy = group.needs("io", host, "io.latency")
         if hierarchy.version == 1:
-            raise InvalidInput("io.latency has no counterpart in cgroup v1")
+            raise Unsupported("io.latency has no counterpart in cgroup v1")
         option = "io.latency %s" % entry["device"]
         group.settings.append(
             Setting(option, entry.get("target"), hierarchy, knobs.IO_LATENCY, knobs.latency(entry.get("target"), option, host), device + " target")
@@ -299,7 +299,7 @@ def _parse_keyed(group: Group, options: dict[str, Any], host: Host) -> None:
         there = host.huge_page_sizes()
         name = next((known for known in there if units.parse_size(known) == units.parse_size(size, option)), None)
         if name is None:
-            raise InvalidInput("%s: this machine has no huge pages of that size" % option, hint="it has %s" % (", ".join(there) or "none"))
+            raise Unsupported("%s: this machine has no huge pages of that size" % option, hint="it has %s" % (", ".join(there) or "none"))
         if str(asked).strip() == "":
             raise InvalidInput("%s is empty" % option)
         value = MAX if units.is_max(asked) else str(units.parse_size(asked, option))
@@ -391,7 +391,7 @@ def _set_file(group: Group, name: str, asked: object, host: Host) -> None:
         # Files of the core are in every v1 hierarchy of the group, or in the v2 one.
         core = [hierarchy for hierarchy in host.hierarchies if (hierarchy.version == 1) == (name in ("notify_on_release", "cgroup.clone_children"))]
         if not core:
-            raise InvalidInput(
+            raise Unsupported(
                 "%s is a file of cgroup v%d, which is not mounted here" % (option, 1 if host.v2 else 2),
                 hint="this machine has cgroup %s" % host.mode,
             )

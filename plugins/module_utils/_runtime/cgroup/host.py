@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from ..errors import BulkheadError, InvalidInput
+from ..errors import BulkheadError, Unsupported
 from ..kernel import processes, systemd
 from ..kernel.files import Tree, read_text
 from ..kernel.mounts import mounts
@@ -120,13 +120,13 @@ class Host:
         return controller in self.by_controller or V1_NAMES.get(controller, "") in self.by_controller
 
     def hierarchy(self, controller: str, what: str) -> Hierarchy:
-        """The hierarchy of a controller, by its v2 name. Raises InvalidInput that says where it is bound instead."""
+        """The hierarchy of a controller, by its v2 name. Raises Unsupported that says where it is bound instead."""
         found = self.by_controller.get(controller) or self.by_controller.get(V1_NAMES.get(controller, ""))
         if found:
             return found
         bound = _binding(V1_NAMES.get(controller, controller)) or _binding(controller)
         there = ", ".join("%s on %s" % (hierarchy.name, hierarchy.path) for hierarchy in self.hierarchies)
-        raise InvalidInput(
+        raise Unsupported(
             "%s needs the controller %r, which this machine does not offer: %s" % (what, controller, bound or "its kernel was built without it"),
             hint="mounted here: %s" % there,
         )

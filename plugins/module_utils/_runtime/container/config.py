@@ -68,6 +68,10 @@ DEVICE_RULES = [
 _OWN_PARAMETERS = re.compile(r"(net\.[A-Za-z0-9_.\-/]+|fs\.mqueue\.[a-z_]+|kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced|domainname))")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9\-.]{0,62}[A-Za-z0-9])?")
 _TMPFS = re.compile(r"(size=[0-9]+[kKmMgG%]?|mode=[0-7]{3,4}|uid=[0-9]+|gid=[0-9]+|nr_inodes=[0-9]+[kKmMgG]?)")
+# Of labels, in bytes: a name, a text, and all of a container together.
+_LONGEST_LABEL_NAME = 256
+_LONGEST_LABEL = 4096
+_LARGEST_LABELS = 65536
 _POLICIES = ("no", "on-failure", "always", "unless-stopped")
 
 
@@ -333,8 +337,32 @@ def parse_supervisor(asked: object, systemd_runs: bool) -> str:
 
 
 def parse_labels(value: object) -> dict[str, str]:
-    """Text that is kept with a container, by name."""
-    return {words.text(key, "labels"): words.text(text, "labels.%s" % key) for key, text in sorted(words.mapping(value, "labels").items(), key=str)}
+    """Text that is kept with a container, by name.
+
+    It is read by every look at the container and by its supervisor, so that it has bounds.
+    """
+    found: dict[str, str] = {}
+    for key, given in sorted(words.mapping(value, "labels").items(), key=str):
+        name = words.text(key, "labels")
+        if not name.strip():
+            raise InvalidInput("labels: one has no name")
+        found[name] = words.text(given, "labels.%s" % name)
+        _check_label(name, found[name])
+    size = sum(len(text.encode()) for pair in found.items() for text in pair)
+    if size > _LARGEST_LABELS:
+        raise InvalidInput("labels: they have %d bytes together, and may have %d" % (size, _LARGEST_LABELS))
+    return found
+
+
+def _check_label(name: str, text: str) -> None:
+    for what, size, most in (
+        ("the name", len(name.encode()), _LONGEST_LABEL_NAME),
+        ("the text", len(text.encode()), _LONGEST_LABEL),
+    ):
+        if size > most:
+            raise InvalidInput(
+                "labels: %s of %.40s has %d bytes, and may have %d" % (what, name, size, most)
+            )
 
 
 def _init(value: object) -> bool:

@@ -62,6 +62,10 @@ class Question:
         filters = words.mapping(options.get("filters"), "filters")
         self.names = [words.text(name, "filters.name") for name in words.items(filters.get("name"), "filters.name")]
         self.statuses = words.items(filters.get("status"), "filters.status")
+        self.labels = [
+            words.text(label, "filters.label")
+            for label in words.items(filters.get("label"), "filters.label")
+        ]
 
     def takes_name(self, name: str) -> bool:
         """Whether a container of this name may be meant."""
@@ -69,7 +73,15 @@ class Question:
 
     def takes(self, found: dict[str, Any]) -> bool:
         """Whether a container with this state is meant."""
-        return not self.statuses or found["status"] in self.statuses
+        if self.statuses and found["status"] not in self.statuses:
+            return False
+        labels = found.get("labels") or {}
+        return all(_has_label(labels, asked) for asked in self.labels)
+
+
+def _has_label(labels: dict[str, str], asked: str) -> bool:
+    """Whether one is there: by its name, or as NAME=TEXT. A name may hold an equals sign itself."""
+    return asked in labels or any("%s=%s" % pair == asked for pair in labels.items())
 
 
 def describe(name: str, paths: Paths, host: Host, question: Question) -> dict[str, Any] | None:

@@ -1156,6 +1156,7 @@ def describe(seen: Seen) -> dict[str, Any]:
         found["error"] = {**record["error"], "errno": errno.errorcode.get(number, str(number)) if number else ""}
     if record.get("config"):
         found["log"] = record["config"]["log"]["path"]
+        found["labels"] = record["config"].get("labels") or {}
         if network.on_bridge(record["config"]):
             from . import addresses
 

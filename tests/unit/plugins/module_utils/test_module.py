@@ -264,7 +264,11 @@ def test_a_run_waits_for_a_replay(capsys: pytest.CaptureFixture[str], monkeypatc
     assert KERNEL == {"a": 5}
 
 
-def test_warnings_reach_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_reach_the_user(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other tests import what only the controller has, and from then on it is taken for one.
+    monkeypatch.setattr("ansible.module_utils._internal.is_controller", False)
     assert "13 brings bad luck" in json.dumps(run(capsys, name="a", size=13)["warnings"])
 
 

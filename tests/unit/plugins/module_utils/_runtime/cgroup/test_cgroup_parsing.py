@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.group import Group, check_name, parse_group
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.host import Host
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import InvalidInput, Unsupported
 from fake_kernel import DISK, FakeHost
 
 
@@ -524,3 +524,21 @@ def test_absent_needs_nothing_but_the_name(host: FakeHost) -> None:
     group = parse_group({"name": "web", "state": "absent", "memory": {"max": ""}}, host)
     assert not group.present
     assert group.settings == []
+
+
+@pytest.mark.parametrize(
+    ("options", "unsupported"),
+    [
+        ({"memory": {"high": "64M"}}, True),
+        ({"cpuset": {"partition": "isolated"}}, True),
+        ({"memory": {"high": "64Q"}}, False),
+        ({"memory": {"max": ""}}, False),
+    ],
+)
+def test_what_the_machine_lacks_is_no_typing_error(
+    v1: FakeHost, options: dict[str, Any], unsupported: bool
+) -> None:
+    """Also where the machine lacks it, a value that no machine takes is a typing error."""
+    with pytest.raises(InvalidInput) as caught:
+        parsed(v1, **options)
+    assert isinstance(caught.value, Unsupported) is unsupported

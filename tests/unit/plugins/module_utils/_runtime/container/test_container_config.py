@@ -179,3 +179,37 @@ def test_devices():
 def test_devices_are_refused(device):
     with pytest.raises(InvalidInput):
         config.parse_devices([device])
+
+
+@pytest.mark.parametrize(
+    ("labels", "kept"),
+    [
+        (None, {}),
+        ({"team": "shop", "tier": 1}, {"team": "shop", "tier": "1"}),
+        ({"n" * 256: "t" * 4096}, {"n" * 256: "t" * 4096}),
+        ({"a=b": "{{ x }}\n"}, {"a=b": "{{ x }}\n"}),
+    ],
+)
+def test_labels(labels, kept):
+    assert parsed(labels=labels)["labels"] == kept
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        (["team"], "not a dictionary"),
+        ({"": "x"}, "has no name"),
+        ({"team": True}, "the boolean true"),
+        ({"team": 1.1}, "a number with a fraction"),
+        ({"team": None}, "nothing"),
+        ({"team": ["shop"]}, "a list"),
+        ({"a\0b": "x"}, "zero byte"),
+        ({"team": "a\udcff"}, "no text in UTF-8"),
+        ({"n" * 257: "x"}, "the name of n.* has 257 bytes, and may have 256"),
+        ({"team": "\u00e4" * 2049}, "the text of team has 4098 bytes, and may have 4096"),
+        ({"l%02d" % number: "t" * 4096 for number in range(16)}, "65584 bytes together, and may have 65536"),
+    ],
+)
+def test_labels_are_refused(labels, why):
+    with pytest.raises(InvalidInput, match=why):
+        parsed(labels=labels)
