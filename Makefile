@@ -73,6 +73,10 @@ bench: ready-tests ## measure against the peers, in one run, as ratios
 build: ready-ansible ## build the tarball: build/bulkhead-linux-<version>.tar.gz
 	@ls build/bulkhead-linux-*.tar.gz
 
+.PHONY: docs
+docs: ready-tests ## make the documentation site: build/docs/index.html
+	@.ci/docs
+
 .PHONY: role-docs
 role-docs: ready-tests ## write the tables and options that the documentation of roles takes over from elsewhere
 	@PYTHONPATH=build/stage build/env/tests/bin/python .ci/role_docs.py
