@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..errors import InvalidInput
-from . import classes, groups, live, state
+from . import groups, live, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,8 +81,17 @@ def request(record: dict[str, Any], asked: Asked, host: Host) -> dict[str, Any]:
         "pid": record["pid"],
         "start": record["start"],
         **groups.entries(record, host),
-        "classes": classes.files(held.get("rdt"), held["name"]),
+        "classes": _classes(held),
         "config": wanted,
         "detach": False,
         "tty": asked.tty,
     }
+
+
+def _classes(held: dict[str, Any]) -> list[str]:
+    """The files by which a command joins the container's RDT class; what that takes is imported only where there is one."""
+    if not held.get("rdt"):
+        return []
+    from . import classes
+
+    return classes.files(held["rdt"], held["name"])
