@@ -28,6 +28,7 @@ def test_quota_containers(node):
 def test_reboot(fresh_node):
     """Limits, projects and containers with quotas are there after a boot, drift is mended, and what is not mounted is waited for."""
     it = fresh_node("amd", "v2")
+    plays.install_units(it)
     for fs, (make, options) in MADE.items():
         it.run("mkdir /quota-%s; truncate -s 400M /quota-%s.img; %s /quota-%s.img" % (fs, fs, make, fs))
         it.run("echo '%s' >> /etc/fstab; mount /quota-%s; mkdir /quota-%s/tree" % (FSTAB.format(fs, options), fs, fs))

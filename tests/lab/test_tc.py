@@ -23,12 +23,6 @@ def test_net_cls(node):
 
 
 BOOT = """
-install -Dm644 -t /etc/systemd/system {0}/bulkhead.*service {0}/bulkhead.*path
-install -Dm644 -t /etc/udev/rules.d {0}/90-bulkhead.rules
-install -Dm644 -t /etc/tmpfiles.d {0}/bulkhead.conf
-mkdir -pm 755 /etc/bulkhead/desired.d
-systemctl daemon-reload
-systemctl -q enable bulkhead.service bulkhead.path bulkhead.limits.service bulkhead.limits.path
 for i in late0 late1; do ip link add $i type dummy; done
 python3 /src/tests/lab/inside/keeping.py limits eth0 late0 late1
 %s
@@ -55,7 +49,8 @@ def test_boot(fresh_node):
     A container on a bridge of somebody else's waits for it, and is limited as it was.
     """
     it = fresh_node("intel", "v2")
-    it.run(BOOT.format(it.sync() + "/roles/node/files") % BRIDGE)
+    plays.install_units(it)
+    it.run(BOOT % BRIDGE)
     it.reboot()
     plays.boot_is_done(it)
     boot(it)

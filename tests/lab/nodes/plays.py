@@ -113,6 +113,22 @@ def bulkhead(node: Node, verb: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+# What role node installs so that a boot brings back what is kept, and udev what comes later.
+UNITS = """
+install -Dm644 -t /etc/systemd/system {0}/bulkhead.*service {0}/bulkhead.*path
+install -Dm644 -t /etc/udev/rules.d {0}/90-bulkhead.rules
+install -Dm644 -t /etc/tmpfiles.d {0}/bulkhead.conf
+mkdir -pm 755 /etc/bulkhead/desired.d
+systemctl daemon-reload
+systemctl -q enable bulkhead.service bulkhead.path bulkhead.limits.service bulkhead.limits.path
+"""
+
+
+def install_units(node: Node) -> None:
+    """Have the node's boot bring back what is kept, as role node does."""
+    node.run(UNITS.format(node.sync() + "/roles/node/files"))
+
+
 def boot_is_done(node: Node) -> None:
     """Wait for it: a node answers by ssh before all of its boot is done, and what the boot brings back is part of that."""
     node.run("systemctl is-system-running --wait", check=False)

@@ -97,11 +97,12 @@ def is_used(bridge: str, paths: Paths, but: str = "") -> bool:
 
 def awaited(value: dict[str, Any]) -> str:
     """Why a container cannot be started yet: its bridge is somebody else's, and not there."""
-    if value["subnet"] or value["bridge"] == network.DEFAULT_BRIDGE:
+    bridge = network.foreign_bridge(value)
+    if not bridge:
         return ""
     with netlink.Socket() as door:
-        there = netdevice.link(door, value["bridge"]) is not None
-    return "" if there else "there is no bridge %s" % value["bridge"]
+        there = netdevice.link(door, bridge) is not None
+    return "" if there else "there is no bridge %s" % bridge
 
 
 class _Bridge:

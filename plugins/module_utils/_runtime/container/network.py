@@ -261,6 +261,12 @@ def on_bridge(config: dict[str, Any] | None) -> dict[str, Any]:
     return value if isinstance(value, dict) and value.get("mode") == "bridge" else {}
 
 
+def foreign_bridge(value: dict[str, Any]) -> str:
+    """The bridge on which a container is and that somebody else makes; empty where it is one of ours, or none."""
+    ours = value.get("subnet") or value.get("bridge") == DEFAULT_BRIDGE
+    return "" if ours else str(value.get("bridge") or "")
+
+
 def asked(value: dict[str, Any]) -> dict[str, Any]:
     """What was asked for and makes the interface, without what follows from the machine."""
     return {name: given for name, given in value.items() if name not in ("resolved", "bandwidth")}

@@ -20,7 +20,7 @@ from ..errors import InvalidInput
 from ..kernel.files import read_text
 from ..plan import MakeLink, Step
 from ..slices import escape_path
-from . import groups, mountpoints
+from . import groups, mountpoints, network
 from .journal import RATE_INTERVAL, RATE_LINES
 from .paths import Paths
 from .specfile import WriteSpec
@@ -123,6 +123,10 @@ def unit_text(config: dict[str, Any], resources: dict[str, Any], spec: str, path
         "Description=Container %s" % config["name"],
         _mount_line(config, paths),
     ]
+    bridge = network.foreign_bridge(network.on_bridge(config))
+    if bridge:
+        # Until it is there a start is no failure: whoever sees it come starts the container (roles/node/files/90-bulkhead.rules).
+        lines.append("ConditionPathExists=/sys/class/net/%s" % bridge.replace("%", "%%"))
     if config["network"]["mode"] != "none":
         lines.append("After=network.target")
     # However often it ends it may be started again, but where a number of times was given.
