@@ -20,6 +20,8 @@ LABELS = {
     "ansible_configuration_settings": "reference_appendices/config.html",
 }
 BUILTIN = re.compile(r"ansible_collections\.ansible\.builtin\.(\w+_\w+)")
+# Variables that Ansible itself reads, and not this collection.
+VARIABLE = re.compile(r"ANSIBLE_(?!BULKHEAD_)\w+")
 
 project = "bulkhead.linux"
 copyright = "bulkhead.linux contributors"
@@ -40,9 +42,11 @@ html_use_index = False
 
 def of_ansible(_app, _env, node, contents):
     """A link to Ansible's own documentation for what is documented there, None for what is missing."""
-    target = node["reftarget"].partition("__")[0]
+    target = node["reftarget"].partition("__")[0]  # of an option or a value, the page
     module = BUILTIN.fullmatch(target)
     page = "collections/ansible/builtin/%s.html" % module.group(1) if module else LABELS.get(target)
+    if node["reftype"] == "envvar" and VARIABLE.fullmatch(target):
+        page = "reference_appendices/config.html#envvar-" + target
     if page is None:
         return None
     link = nodes.reference("", "", internal=False, refuri=ANSIBLE + page)

@@ -144,7 +144,9 @@ fi
 printf "\\nbulkhead-status:%%d\\n" $? >&2"""
 _STATUS = re.compile(rb"\n?bulkhead-status:(\d+)\r?\n")
 # What `bulkhead exec --help` says of statuses.
-_UNREACHED, _NOT_RUNNABLE, _NOT_FOUND = 255, 126, 127
+_UNREACHED = 255
+_NOT_RUNNABLE = 126
+_NOT_FOUND = 127
 _PREFIX = "ansible_bulkhead_node_"
 
 
