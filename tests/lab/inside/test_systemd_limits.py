@@ -182,8 +182,8 @@ def test_commands_run_where_controllers_were_enabled_inside(moves: bool) -> None
         "echo $$ >/tmp/c/leaf/cgroup.procs" if moves else "(echo 0 >/tmp/c/leaf/cgroup.procs; exec sleep 1001) & sleep 0.2",
         "echo +pids +memory >/tmp/c/cgroup.subtree_control; echo status $?; exec sleep 1002",
     ]
-    serve("systemd", "bh-nest", command=["sh", "-c", "\n".join(script)], capabilities={"add": ["SYS_ADMIN"]}, log={"path": "/var/tmp/bh-share/nest-%s.log" % moves})
     log = SHARE / ("nest-%s.log" % moves)
+    serve("systemd", "bh-nest", command=["sh", "-c", "\n".join(script)], capabilities={"add": ["SYS_ADMIN"]}, log={"path": str(log)})
     said = until(lambda: log.exists() and "status" in log.read_text() and log.read_text())
     assert ("status 0" in said) is moves, said
     done = commands.run({"name": "bh-nest", "command": ["cat", "/proc/self/cgroup"]}, PATHS, HOST)
