@@ -130,7 +130,7 @@ while True:
     os.close(hold)
 sys.path.insert(0, path)
 from bulkhead.cli import main
-sys.exit(main([os.fsdecode(word) for word in binascii.a2b_base64(sys.argv[2]).split(bytes(1))]))
+raise SystemExit(main([os.fsdecode(word) for word in binascii.a2b_base64(sys.argv[2]).split(bytes(1))]))
 """
 # The interpreter is the one that the core's first line names. The status comes in a last line: 255
 # would mean to ssh that the node was not reached.

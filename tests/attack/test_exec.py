@@ -154,7 +154,10 @@ def test_command_ends_with_whoever_asked_for_it(node):
     assert process.stdout.readline() == b"up\n"
     process.kill()
     process.communicate()
-    found = lambda seconds: subprocess.run(["pgrep", "-f", "^sleep %s$" % seconds], stdout=subprocess.DEVNULL, check=False).returncode == 0  # noqa: E731
+
+    def found(seconds):
+        return subprocess.run(["pgrep", "-f", "^sleep %s$" % seconds], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
     assert is_gone(lambda: not Path("/proc/%d" % process.pid).exists())
     assert found("4711")
 
@@ -336,7 +339,11 @@ def test_module_memory_does_not_grow_with_the_output(node):
 
 def test_nothing_is_left_after_many(node):
     node.serve("web")
-    own = lambda: (gc.collect(), len(os.listdir("/proc/self/fd")))[1]  # noqa: E731
+
+    def own():
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
     monitor = next(iter(Path(node.paths.state("web")).glob("state.json")))
     before = own(), monitor.read_bytes()
     for _number in range(10):
