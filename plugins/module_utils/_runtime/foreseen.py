@@ -28,6 +28,6 @@ class Foreseen(Step):
         """It is never done."""
 
 
-def warning(error: BulkheadError) -> str:
-    """What check mode says of what is missing."""
-    return "%s; unless an earlier task of the play makes it, this task fails" % error.problem
+def warning(error: BulkheadError, does: str = "makes") -> str:
+    """What check mode says of what is missing. does: what an earlier task may do about it."""
+    return "%s; unless an earlier task of the play %s it, this task fails" % (error.problem, does)

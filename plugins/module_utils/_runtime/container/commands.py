@@ -12,6 +12,7 @@ import time
 
 from ..cgroup.host import Host
 from ..errors import BulkheadError, InvalidInput
+from ..foreseen import warning
 from . import config, entry, lookup, terminal, waiting, words
 from .mounts import Root
 from .paths import Paths
@@ -66,7 +67,7 @@ def foresee(options: dict[str, Any], paths: Paths, host: Host) -> list[str]:
     try:
         wanted = request(options, paths, host)
     except entry.NotRunning as missing:
-        return ["%s; unless an earlier task of the play starts it, this task fails" % missing.problem]
+        return [warning(missing, "starts")]
     try:
         root = Root(os.open("/proc/%d/root" % wanted["pid"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
     except FileNotFoundError:
