@@ -119,13 +119,8 @@ def reboot_on_v2(node: Node) -> None:
 
 def cuts_and_cpus_on_hybrid(node: Node) -> None:
     """The power is cut in the middle of keeping; a boot after that, a reboot as it should be; a CPU that goes and returns."""
-    files = node.sync() + "/roles/node/files"
-    node.run(
-        "install -Dm644 -t /etc/systemd/system %s/bulkhead.service %s/bulkhead.path; install -Dm644 -t /etc/udev/rules.d %s/90-bulkhead.rules;"
-        "install -Dm644 -t /etc/tmpfiles.d %s/bulkhead.conf; mkdir -pm 755 /etc/bulkhead/desired.d;"
-        "systemctl daemon-reload; systemctl enable bulkhead.service bulkhead.path; python3 /src/tests/lab/inside/keeping.py some && sync"
-        % ((files,) * 4)
-    )
+    plays.install_units(node)
+    node.run("python3 /src/tests/lab/inside/keeping.py some && sync")
     before = look(node)
     assert len(before.splitlines()) > 15
     plays.pytest(node, UNITS)
