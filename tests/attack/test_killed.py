@@ -149,12 +149,14 @@ def test_first_process_is_killed(node):
         {"command": ["/etc/passwd"]},
         {"command": ["true"], "volumes": ["/etc/passwd:/etc"]},
         {"command": ["true"], "resources": {"pids": {"max": 1}}, "user": "0", "sysctls": {"net.ipv4.no_such_thing": 1}},
+        {"command": ["sleep", "1000"], "resources": {"memory": {"max": "512K"}}},
     ],
 )
 def test_failed_start(node, options):
     """A start that fails says why and leaves nothing; of several containers it leaves none."""
-    with pytest.raises(BulkheadError):
+    with pytest.raises(BulkheadError) as refused:
         node.converge({"name": "good", "command": ["sleep", "1000"]}, {"name": "bad", **options})
+    assert not refused.value.undo_failures
     assert not groups() or not any(Path(group, name).exists() for group in groups() for name in ("good", "bad"))
     assert not list(Path(node.paths.states).glob("*"))
     assert not list(Path(node.paths.lib + "/containers").glob("*"))

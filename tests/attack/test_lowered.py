@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import plan as plans
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup import devices
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.cgroup.subject import Groups
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import files
 
 from .conftest import PARENT, is_gone
 
@@ -121,6 +123,23 @@ def test_devices_reach_a_running_container(node, share):
     node.serve("box", resources={"devices": [tun]})
     for name in ("box", "box/payload", "box/supervisor"):
         assert "c 10:229 rwm" not in held("devices", name, "devices.list").splitlines(), name
+
+
+@ONLY_V1
+def test_a_group_that_was_just_removed_does_not_hold_up_devices():
+    """The kernel counts it as a child for a moment longer, and refuses everything at once as long as it does."""
+    top = ROOT / "devices" / PARENT
+    tree = files.Tree(str(ROOT / "devices"))
+    top.mkdir()
+    try:
+        step = devices.DeviceWrite(tree, PARENT, "deny", "a")
+        step.do()
+        (top / "inner").mkdir()
+        (top / "inner").rmdir()
+        step.undo()
+        assert (top / "devices.list").read_text(encoding="utf-8").strip() == "a *:* rwm"
+    finally:
+        top.rmdir()
 
 
 # Forks and ends all the time, makes groups, moves into them and freezes some of them.

@@ -10,6 +10,7 @@ attached to the group decide (cgroup-v2.rst, "Device controller"). Both start he
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 
@@ -17,6 +18,7 @@ from .. import units
 from ..errors import InvalidInput
 from ..kernel import bpf
 from ..kernel.files import Tree
+from ..patience import wait_until
 from ..plan import Step
 
 TYPE_CHECKING = False
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 _EVERYTHING = "a *:* rwm"
 _PREFIX = "bh_"
+# How long, in seconds, a group that was removed may count as one below.
+_PATIENCE = 2.0
 
 
 class Policy:
@@ -139,7 +143,20 @@ class DeviceWrite(Step):
         self.lost = lost or []
 
     def _write(self, verb: str, line: str) -> None:
-        self.tree.write("%s/devices.%s" % (self.group, verb), line)
+        path = "%s/devices.%s" % (self.group, verb)
+
+        def written() -> bool:
+            try:
+                self.tree.write(path, line)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                return False
+            return True
+
+        # A group below that was removed counts for a moment longer (css_has_online_children(), kernel/cgroup/cgroup.c).
+        if line != "a" or not wait_until(written, _PATIENCE):
+            self.tree.write(path, line)
 
     def do(self) -> None:
         self._write(self.verb, self.line)

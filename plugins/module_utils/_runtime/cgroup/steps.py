@@ -15,6 +15,7 @@ import time
 from ..errors import BulkheadError
 from ..kernel import cgroupfs, processes
 from ..kernel.files import Tree
+from ..patience import wait_until
 from ..plan import MakeDirectory, Step, WriteFile
 from .cpusets import INHERITS
 from .group import Group, Setting
@@ -29,19 +30,6 @@ if TYPE_CHECKING:
 
 # How long the kernel may take for what it does on its own time: freezing, killing, letting go of the dead.
 _PATIENCE = 10.0
-
-
-def wait_until(condition: Callable[[], bool], patience: float = _PATIENCE) -> bool:
-    """Ask again and again, ever more slowly, until the condition holds; False when patience (seconds) ends."""
-    deadline = time.monotonic() + patience
-    pause = 0.0005
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-        pause = min(pause * 2, 0.05)
-    return True
-
 
 _HINTS = {
     ("memory.limit_in_bytes", errno.EBUSY): "more than that is in use and could not be reclaimed; free some, or stop what runs in the group",
@@ -459,7 +447,7 @@ class Freeze(Step):
 
     def do(self) -> None:
         self._turn(self.frozen)
-        if not wait_until(lambda: is_frozen(self.hierarchy, self.group) is self.frozen):
+        if not wait_until(lambda: is_frozen(self.hierarchy, self.group) is self.frozen, _PATIENCE):
             self._turn(self.was)
             raise BulkheadError(
                 "group %s did not become %s within %d seconds" % (self.group, self._word(self.frozen), _PATIENCE),

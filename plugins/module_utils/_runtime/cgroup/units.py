@@ -21,6 +21,7 @@ import time
 from .. import slices
 from ..errors import BulkheadError, InvalidInput
 from ..kernel import bpf, processes, systemd
+from ..patience import wait_until
 from ..plan import MakeLink, ReplaceFile, Step
 from . import capacity, devices, properties, steps, usage
 from .group import Group, Setting
@@ -145,7 +146,7 @@ class StopUnits(Step):
     def do(self) -> None:
         systemd.stop(self.units)
         for hierarchy, group in self.groups:
-            if not steps.wait_until(lambda where=hierarchy, name=group: not where.tree.exists(name), _PATIENCE):  # type: ignore[misc]
+            if not wait_until(lambda where=hierarchy, name=group: not where.tree.exists(name), _PATIENCE):  # type: ignore[misc]
                 raise BulkheadError(
                     "the group %s is still there after its unit was stopped" % hierarchy.tree.full(group),
                     target=hierarchy.tree.full(group),
@@ -189,7 +190,7 @@ class Takes(Step):
         return None if text is None else self.setting.file.format.normal(text, self.setting.key)
 
     def do(self) -> None:
-        if steps.wait_until(lambda: _same(self._holds(), self.setting), _PATIENCE):
+        if wait_until(lambda: _same(self._holds(), self.setting), _PATIENCE):
             return
         unit = self.group.place.unit if self.group.place else ""
         words = systemd.complaints(unit, self._since)

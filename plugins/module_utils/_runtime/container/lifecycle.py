@@ -150,6 +150,8 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
     seen.has_group = bool(group) and groups.exists(group, host)
     status, monitored = record["status"], state.is_alive(record.get("monitor"))
     alive = state.is_alive({"pid": int(record.get("pid") or 0), "start": int(record.get("start") or 0)})
+    if _is_outdated(record, alive and monitored) and state.read(paths.state(name)) != record:
+        return _look(name, paths, host)  # what ended has written so before it ended, and after it was read
     if record.get("damaged") or not group:
         seen.phase = "broken"
     elif units.ours(record) and not (status == "running" and alive and monitored):
@@ -173,6 +175,13 @@ def _look(name: str, paths: Paths, host: Host) -> Seen:
     else:
         seen.phase = "creating" if state.is_alive(record.get("creator")) else "broken"
     return seen
+
+
+def _is_outdated(record: dict[str, Any], runs: bool) -> bool:
+    """Return whether what a record says of processes is no longer so. runs: whether the first process and the supervisor live."""
+    if record.get("damaged"):
+        return False
+    return (record["status"] == "running" and not runs) or (record["status"] == "creating" and not state.is_alive(record.get("creator")))
 
 
 def _complete_damaged(record: dict[str, Any], name: str, paths: Paths) -> None:

@@ -134,3 +134,19 @@ def test_groups_within_groups(paths, wanted, ending, who):
         return
     with pytest.raises(InvalidInput, match="container %s" % who):
         nesting.check(wanted, ending, paths)
+
+
+@pytest.mark.parametrize("status", ["running", "creating"])
+def test_record_that_is_written_while_it_is_looked_at(paths, monkeypatch, status):
+    """What ends writes how it ended before it is gone; a look that read the record before that is not taken for the end."""
+    mine = state.identity(os.getpid())
+    state.write(paths.state("web"), {**RECORD, "status": status, **mine, "monitor": mine, "creator": mine})
+    ended = {"code": 137, "signal": 9, "killed_by": "memory"}
+
+    def gone(_identity):
+        state.write(paths.state("web"), {**RECORD, "exit": ended})
+        return False
+
+    monkeypatch.setattr(state, "is_alive", gone)
+    seen = lifecycle.look("web", paths, Host.observe())
+    assert seen.phase == "stopped" and seen.record["exit"] == ended and "error" not in seen.record
