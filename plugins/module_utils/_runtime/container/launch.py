@@ -175,6 +175,9 @@ def _prepare(spec: dict[str, Any], output: int, errors: int, privileges: process
     config = spec["config"]
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, SIGKILL)
     os.umask(0)  # the modes of what is made are those that are said
+    # Before it can meet the limits: where no process may be killed, the kernel lets one that wants memory try for ever.
+    progress.doing("setting oom_score_adj", "/proc/self/oom_score_adj")
+    process.set_oom_score(config["oom_score_adj"])
     progress.doing("joining the control groups", spec["group"])
     # A lone thread that writes 0 to "tasks" moves itself without the lock that every fork on the machine takes to write
     # a process id to "cgroup.procs" (cgroup_procs_write_start(), kernel/cgroup/cgroup.c).
@@ -187,8 +190,6 @@ def _prepare(spec: dict[str, Any], output: int, errors: int, privileges: process
     # The groups that it is in now are the roots of what it will see of the hierarchies.
     shared = config["network"]["mode"] == "host"
     syscalls.unshare(_NAMESPACES | (0 if shared else syscalls.CLONE_NEWNET))
-    progress.doing("setting oom_score_adj", "/proc/self/oom_score_adj")
-    process.set_oom_score(config["oom_score_adj"])
     if not shared:
         progress.doing("bringing up the loopback interface", "lo")
         network.set_up("lo")

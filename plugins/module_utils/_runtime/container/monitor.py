@@ -287,6 +287,8 @@ class Supervisor:
 
     def _on_running(self, watched: Watched, started: launch.Started) -> None:
         watched.running = True
+        # Not before: where memory.max is too low for a start, one of the two processes must give way.
+        process.protect_from_oom()
         if self.health is not None:
             self.health.start_over()
         watched.record.pop("error", None)
@@ -419,7 +421,6 @@ def wake_by(signals: tuple[int, ...]) -> int:
 
 def monitor(spec: dict[str, Any], control: int, commit: int) -> None:
     """Watch one container until it is not to be started again."""
-    process.protect_from_oom()
     process.reset_inherited()
     supervisor = Supervisor(control, commit)
     woken = wake_by((signal.SIGHUP,))

@@ -216,6 +216,7 @@ _COREDUMP_FILTER = b"0x33"
 
 def reset_inherited() -> None:
     """Give this process what a service has, whatever the login or job that runs Ansible had: it is handed on to containers."""
+    set_oom_score(None)
     os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     os.setpriority(os.PRIO_PROCESS, 0, 0)
     syscalls.prctl(syscalls.PR_SET_TIMERSLACK, _TIMER_SLACK)

@@ -195,7 +195,6 @@ def main(path: str) -> int:
     syscalls.close_range(3)
     os.chdir("/")
     syscalls.set_name("bulkhead-unit")
-    process.protect_from_oom()
     process.reset_inherited()
     paths = Paths()
     with open(path, encoding="utf-8") as file:
