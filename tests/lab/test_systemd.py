@@ -26,7 +26,7 @@ def part(mode, question):
     if mode == "v2":
         containers = "" if question == "groups" else "containers under systemd"
         return "limits and care under systemd" if question in LIMITS else containers
-    return "limits and care on hybrid and v1" if question in LIMITS else "systemd on " + mode
+    return "limits and care on " + mode if question in LIMITS else "systemd on " + mode
 
 
 def turns(mode, question):

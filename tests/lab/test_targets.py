@@ -20,55 +20,53 @@ CONTAINER_RUN = {"container_run_only": ["made", "limited in place", "paused", "g
 ON_V1 = {"cgroup_group_only": ["number of CPUs", "CPUs and memory nodes"], "cgroup_group_parts": ["processes", "nested"]}
 CONTAINER_RUN_ON_V1 = {"container_run_only": ["made", "limited in place", "paused", "removed"]}
 ROLE_NODE = {"role_node_here": False}  # the rest of it is test_role_node_twice
-# In the order in which a node runs them; the first have the longest.
+# {part: (kind of node, mode of its control groups, targets)}. A part is one node's work, in this order.
 WORK = {
-    ("intel", "v2"): [("container_run", CONTAINER_RUN), ("container_exec", {})],
-    ("amd", "v2"): [("cgroup_v2", {}), ("cgroup_group", CGROUP_GROUP), ("cgroup_info", {}), ("role_node", ROLE_NODE)],
-    ("intel", "hybrid"): [("cgroup_info", {}), ("container_exec", {}), ("role_node", ROLE_NODE)],
-    ("intel", "v1"): [("cgroup_group", ON_V1), ("container_run", CONTAINER_RUN_ON_V1), ("cgroup_info", {})],
+    "containers on v2": ("intel", "v2", [("container_run", CONTAINER_RUN)]),
+    "commands on v2": ("amd", "v2", [("container_exec", {}), ("role_node", ROLE_NODE)]),
+    "groups on v2": ("amd", "v2", [("cgroup_v2", {}), ("cgroup_group", CGROUP_GROUP), ("cgroup_info", {})]),
+    "targets on hybrid": ("intel", "hybrid", [("cgroup_info", {}), ("container_exec", {}), ("role_node", ROLE_NODE)]),
+    "targets on v1": ("intel", "v1", [("cgroup_group", ON_V1), ("container_run", CONTAINER_RUN_ON_V1), ("cgroup_info", {})]),
 }
-
-
-def part(which):
-    return "targets on v2" if which[1] == "v2" else "targets on v1 and hybrid"
 
 
 @pytest.fixture(scope="module")
 def work(lab):
-    """What becomes of each target on each node: futures."""
-    outcome = {(which, name): concurrent.futures.Future() for which, targets in WORK.items() for name, _more in targets}
-    now = [which for which in WORK if rotation.runs(part(which))]
-    members = dict(zip(now, lab.fleet(*now)))
+    """What becomes of each target of each part: futures."""
+    outcome = {(part, name): concurrent.futures.Future() for part, (*_node, targets) in WORK.items() for name, _more in targets}
+    now = [part for part in WORK if rotation.runs(part)]
+    nodes = list(dict.fromkeys(WORK[part][:2] for part in now))
+    members = dict(zip(nodes, lab.fleet(*nodes)))
 
-    def run(which):
-        for name, more in WORK[which]:
+    def run(node):
+        for part, name, more in [(mine, *one) for mine in now if WORK[mine][:2] == node for one in WORK[mine][2]]:
             try:
-                outcome[which, name].set_result(plays.target([members[which]], name, **more))
+                outcome[part, name].set_result(plays.target([members[node]], name, **more))
             except BaseException as error:
-                outcome[which, name].set_exception(error)
+                outcome[part, name].set_exception(error)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for which in now:
-            pool.submit(run, which)
+        for node in nodes:
+            pool.submit(run, node)
         yield outcome
 
 
 @pytest.mark.parametrize(
-    ("which", "target"),
+    ("part", "target"),
     [
-        pytest.param(which, name, id="%s-%s-%s" % (*which, name), marks=pytest.mark.turns(part(which)))
-        for which, them in WORK.items()
-        for name, _more in them
+        pytest.param(part, name, id="%s-%s-%s" % (kind, mode, name), marks=pytest.mark.turns(part))
+        for part, (kind, mode, targets) in WORK.items()
+        for name, _more in targets
     ],
 )
-def test_target(which, target, work):
-    work[which, target].result()
+def test_target(part, target, work):
+    work[part, target].result()
 
 
-@pytest.mark.turns("targets on v2")
+@pytest.mark.turns("commands on v2")
 def test_role_node_twice(node):
     """Role node says in check mode what it then does, and has nothing to do the second time."""
-    it = node("intel", "v2")
+    it = node("amd", "v2")
     play = [{"hosts": "all", "gather_facts": False, "roles": [{"role": "bulkhead.linux.node", "node_report": False}]}]
     foreseen, done, again = (plays.ansible([it], play, options=options) for options in (["--check"], [], []))
     recap = [line.split() for said in (foreseen, done, again) for line in said.splitlines() if line.startswith(it.name + " ")]

@@ -15,8 +15,11 @@ from .images import ROOT
 
 # Each takes some six minutes, on two processors and with a kernel that is built.
 PARTS = (
-    "targets on v2",
-    "targets on v1 and hybrid",
+    "containers on v2",
+    "commands on v2",
+    "groups on v2",
+    "targets on hybrid",
+    "targets on v1",
     "classes on intel",
     "classes on amd",
     "fleet",
@@ -27,7 +30,8 @@ PARTS = (
     "systemd on hybrid",
     "systemd on v1",
     "limits and care under systemd",
-    "limits and care on hybrid and v1",
+    "limits and care on hybrid",
+    "limits and care on v1",
 )
 WHY = "the long tests take turns: at this commit it is that of '%s'; make lab-test runs all"
 
