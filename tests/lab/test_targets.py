@@ -15,18 +15,20 @@ import pytest
 from nodes import plays, rotation
 
 CGROUP_GROUP = {"cgroup_group_only": ["memory"], "cgroup_group_parts": ["bite", "processes", "nested"]}
-CONTAINER_RUN = {"container_run_only": ["made", "limited in place", "paused", "given mounts", "removed"]}
+CONTAINERS = {"container_run_only": ["made", "limited in place", "paused", "removed"], "container_run_parts": ["refused"]}
+SERVICES = {"container_run_only": [], "container_run_parts": ["jobs", "services"]}
 # Not memory: this kernel keeps no soft limit on v1.
 ON_V1 = {"cgroup_group_only": ["number of CPUs", "CPUs and memory nodes"], "cgroup_group_parts": ["processes", "nested"]}
-CONTAINER_RUN_ON_V1 = {"container_run_only": ["made", "limited in place", "paused", "removed"]}
 ROLE_NODE = {"role_node_here": False}  # the rest of it is test_role_node_twice
 # {part: (kind of node, mode of its control groups, targets)}. A part is one node's work, in this order.
 WORK = {
-    "containers on v2": ("intel", "v2", [("container_run", CONTAINER_RUN)]),
+    "containers on v2": ("intel", "v2", [("container_run", CONTAINERS)]),
+    "services on v2": ("intel", "v2", [("container_run", SERVICES)]),
     "commands on v2": ("amd", "v2", [("container_exec", {}), ("role_node", ROLE_NODE)]),
     "groups on v2": ("amd", "v2", [("cgroup_v2", {}), ("cgroup_group", CGROUP_GROUP), ("cgroup_info", {})]),
     "targets on hybrid": ("intel", "hybrid", [("cgroup_info", {}), ("container_exec", {}), ("role_node", ROLE_NODE)]),
-    "targets on v1": ("intel", "v1", [("cgroup_group", ON_V1), ("container_run", CONTAINER_RUN_ON_V1), ("cgroup_info", {})]),
+    "containers on v1": ("intel", "v1", [("container_run", CONTAINERS)]),
+    "groups on v1": ("intel", "v1", [("cgroup_group", ON_V1), ("cgroup_info", {})]),
 }
 
 
@@ -54,8 +56,8 @@ def work(lab):
 @pytest.mark.parametrize(
     ("part", "target"),
     [
-        pytest.param(part, name, id="%s-%s-%s" % (kind, mode, name), marks=pytest.mark.turns(part))
-        for part, (kind, mode, targets) in WORK.items()
+        pytest.param(part, name, id="%s-%s" % (part.replace(" ", "-"), name), marks=pytest.mark.turns(part))
+        for part, (*_node, targets) in WORK.items()
         for name, _more in targets
     ],
 )

@@ -16,7 +16,7 @@ def test_tc(node):
     plays.pytest(node("intel", "v2"), INSIDE + ".py")
 
 
-@pytest.mark.turns("targets on v1")
+@pytest.mark.turns("groups on v1")
 def test_net_cls(node):
     """Where only v1 is mounted, control groups are matched in another way, and measured again."""
     plays.pytest(node("intel", "v1"), INSIDE + "_net_cls.py", INSIDE + ".py", "-k", QUESTIONS)

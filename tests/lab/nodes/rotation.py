@@ -16,10 +16,12 @@ from .images import ROOT
 # Each takes some six minutes, on two processors and with a kernel that is built.
 PARTS = (
     "containers on v2",
+    "services on v2",
     "commands on v2",
     "groups on v2",
     "targets on hybrid",
-    "targets on v1",
+    "containers on v1",
+    "groups on v1",
     "classes on intel",
     "classes on amd",
     "fleet",
