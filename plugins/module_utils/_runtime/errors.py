@@ -56,9 +56,9 @@ class BulkheadError(Exception):
             parts.append("its words: %s" % self.kernel)
         text = "; ".join(parts)
         if self.hint:
-            text += ". " + self.hint[0].upper() + self.hint[1:]
+            text = _ended(text) + " " + self.hint[0].upper() + self.hint[1:]
         if self.undo_failures:
-            text += ". Undoing the earlier steps failed for: " + "; ".join(self.undo_failures)
+            text = _ended(text) + " Undoing the earlier steps failed for: " + "; ".join(self.undo_failures)
         return text
 
     def facts(self) -> dict[str, Any]:
@@ -73,6 +73,11 @@ class BulkheadError(Exception):
             "undo_failures": self.undo_failures,
             "input": self.input,
         }
+
+
+def _ended(text: str) -> str:
+    """A sentence with what ends it: a question has that already, as may words of the kernel."""
+    return text if text.endswith((".", "?", "!")) else text + "."
 
 
 def without_root(error: BulkheadError | OSError) -> BulkheadError | None:
