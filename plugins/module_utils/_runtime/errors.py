@@ -56,7 +56,7 @@ class BulkheadError(Exception):
             parts.append("its words: %s" % self.kernel)
         text = "; ".join(parts)
         if self.hint:
-            text = _ended(text) + " " + self.hint[0].upper() + self.hint[1:]
+            text = _ended(text) + " " + _begun(self.hint)
         if self.undo_failures:
             text = _ended(text) + " Undoing the earlier steps failed for: " + "; ".join(self.undo_failures)
         return text
@@ -73,6 +73,12 @@ class BulkheadError(Exception):
             "undo_failures": self.undo_failures,
             "input": self.input,
         }
+
+
+def _begun(text: str) -> str:
+    """A sentence with what begins it: a capital, but for a name that is spelled as it is (memory.max, shareable_bits)."""
+    first = text.split(maxsplit=1)[0]
+    return text if any(mark in first for mark in "._/=") else text[0].upper() + text[1:]
 
 
 def _ended(text: str) -> str:

@@ -23,3 +23,11 @@ def test_each_sentence_ends_once(kernel: str, hint: str, expected: str) -> None:
     error = BulkheadError("it ended", errno=errno.ENOMEM, kernel=kernel, hint=hint)
     error.undo_failures = ["a", "b"]
     assert str(error).endswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("hint", "begun"),
+    [("give it more", "Give it more"), ("memory.max is too low", "memory.max is too low"), ("disk_quota enables them", "disk_quota enables them")],
+)
+def test_names_keep_their_spelling(hint: str, begun: str) -> None:
+    assert str(BulkheadError("it failed", hint=hint)) == "it failed. " + begun
