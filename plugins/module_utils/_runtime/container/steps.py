@@ -19,9 +19,9 @@ import time
 
 from ..cgroup.host import Host
 from ..cgroup.planning import plan_groups
-from ..cgroup.steps import wait_until
 from ..errors import BulkheadError
 from ..kernel import syscalls
+from ..patience import wait_until
 from ..plan import Step, apply
 from . import base, groups, live, log, payload, state, territory, units, words
 from .paths import Paths
