@@ -102,7 +102,6 @@ EXAMPLES = r"""
 #   ansible_bulkhead_node_become: true
 """
 
-import base64
 import json
 import re
 import shlex
@@ -113,35 +112,11 @@ from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import become_loader, connection_loader
 from ansible.utils.display import Display
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import corefile
 
 display = Display()
 
-# Under a lock, so that nobody replaces the core between two of its files that are read. The words come
-# encoded, and nothing here is in single quotes or means something to a shell in double quotes: each shell
-# on the way to the node would multiply quotes, until a command is longer than the kernel takes.
-_ENTER = """
-import binascii, fcntl, os, sys
-path = sys.argv[1]
-while True:
-    hold = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    fcntl.flock(hold, fcntl.LOCK_SH)
-    if os.path.samestat(os.stat(path), os.fstat(hold)):
-        break
-    os.close(hold)
-sys.path.insert(0, path)
-from bulkhead.cli import main
-raise SystemExit(main([os.fsdecode(word) for word in binascii.a2b_base64(sys.argv[2]).split(bytes(1))]))
-"""
-# The interpreter is the one that the core's first line names. The status comes in a last line: 255
-# would mean to ssh that the node was not reached.
-_ON_NODE = """core="${BULKHEAD_PREFIX:-}/usr/local/libexec/bulkhead.pyz"
-if IFS= read -r first 2>/dev/null <"$core"; then
-${first#??} -c "%(enter)s" "$core" %(words)s%(input)s
-else
-echo "bulkhead: $core is not there: no module of bulkhead.linux has made a container here" >&2
-(exit 255)
-fi
-printf "\\nbulkhead-status:%%d\\n" $? >&2"""
+# The status comes in a last line (corefile.on_node()): 255 would mean to ssh that the node was not reached.
 _STATUS = re.compile(rb"\n?bulkhead-status:(\d+)\r?\n")
 # What `bulkhead exec --help` says of statuses.
 _UNREACHED = 255
@@ -223,17 +198,14 @@ class Connection(ConnectionBase):
         """Run a command in the container: (status, output, errors). Raises what tells that it was not run."""
         self._connect()
         words = ["-u", self.get_option("remote_user")] if self.get_option("remote_user") else []
-        words = ["exec", *words, self.get_option("container"), "--", *command]
-        script = _ON_NODE % {
-            "enter": _ENTER,
-            "words": to_text(base64.b64encode(b"\0".join(to_bytes(word) for word in words))),
-            "input": "" if in_data else " </dev/null",
-        }
+        name = self.get_option("container")
+        words = ["exec", *words, name, "--", *command]
+        script = corefile.on_node(name, [to_bytes(word) for word in words], bool(in_data))
         status, output, errors = self._on_node("/bin/sh -c %s" % shlex.quote(script), in_data or None)
         told = list(_STATUS.finditer(errors))
         if not told:
             text = to_text(errors).strip() or "it ended with status %d" % status
-            raise AnsibleConnectionFailure("the node of container %s could not be used: %s" % (self.get_option("container"), text))
+            raise AnsibleConnectionFailure("the node of container %s could not be used: %s" % (name, text))
         status, errors = int(told[-1].group(1)), errors[: told[-1].start()] + errors[told[-1].end() :]
         self._judge(status, errors)
         return status, output, errors

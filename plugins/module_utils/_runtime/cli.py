@@ -42,10 +42,11 @@ def main(arguments: list[str]) -> int:
         from .container import unit
 
         return unit.main(arguments[1])
-    if arguments and arguments[0] in ("exec", "exec-on"):
+    if arguments and arguments[0] in ("exec", "exec-on", "exec-here"):
         from .container import session
 
-        return session.begin(arguments[1:]) if arguments[0] == "exec" else session.main(arguments[1:])
+        begin = {"exec": session.begin, "exec-on": session.main, "exec-here": session.here}
+        return begin[arguments[0]](arguments[1:])
     import os
     import sys
 
@@ -185,6 +186,7 @@ def _detail(one: dict[str, Any]) -> str:
 
 def the_rest() -> None:
     """What no verb needs, but a module may: so that every payload that holds this file holds the same core, all of it."""
+    from . import finder  # noqa: F401
     from .cgroup import canonical  # noqa: F401
     from .container import bandwidth as limits  # noqa: F401
     from .container import commands  # noqa: F401

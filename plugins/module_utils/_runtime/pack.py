@@ -20,6 +20,7 @@ import functools
 import os
 import sys
 
+from .corefile import MAIN, PACKAGE, PATH
 from .errors import BulkheadError
 from .kernel import flock
 from .kernel.files import read_text
@@ -30,29 +31,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-PACKAGE = "bulkhead"
-PATH = os.environ.get("BULKHEAD_PREFIX", "").rstrip("/") + "/usr/local/libexec/bulkhead.pyz"
-# The first lines of the packed core lock it, and read its directory anew: it may have been replaced a moment before.
-_MAIN = (
-    """import fcntl, importlib, os, sys
-path = os.path.dirname(__file__)
-while True:
-    lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    fcntl.flock(lock, fcntl.LOCK_SH)
-    if os.path.samestat(os.stat(path), os.fstat(lock)):
-        break
-    os.close(lock)
-importlib.invalidate_caches()
-from %s.cli import main
-
-sys.exit(main(sys.argv[1:]))
-"""
-    % PACKAGE
-)
 _SYSTEM_PYTHON = "/usr/bin/python3"
 _DIGITS = 64
 # A replay that starts many containers takes its time.
 _PATIENCE = 600.0
+# What a command in a running container needs (container/session.py), and no more: these modules are at hand (corefile.py).
+_AT_HAND = """
+    __init__ cli corefile errors
+    kernel/__init__ kernel/files kernel/ioctls kernel/seccomp kernel/syscalls
+    container/__init__ container/attend container/becoming container/entrance container/execute container/imports container/live
+    container/process container/session container/state container/streams container/terminal container/wire
+"""
 
 
 def _archive() -> str | None:
@@ -97,7 +86,7 @@ def _fingerprint(files: dict[str, bytes]) -> bytes:
     import hashlib
 
     # Byte code belongs to one version of the interpreter.
-    digest = hashlib.sha256(sys.version.encode() + _first_line() + _MAIN.encode())
+    digest = hashlib.sha256(sys.version.encode() + _first_line() + MAIN.encode())
     for name in sorted(files):
         digest.update(b"%s\0%d\0" % (name.encode(), len(files[name])))
         digest.update(files[name])
@@ -123,14 +112,29 @@ def _byte_code(source: bytes, name: str) -> bytes:
     return importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(source) + marshal.dumps(code)
 
 
+def _at_hand(files: dict[str, bytes]) -> bytes:
+    """The modules that are found without the archive, as the program that finds them expects it (corefile.FIND)."""
+    import importlib.util
+    import marshal
+
+    found = {}
+    for name in _AT_HAND.split():
+        module = "/".join([PACKAGE, name]).replace("/__init__", "").replace("/", ".")
+        code = compile(files[name + ".py"], name + ".py", "exec", dont_inherit=True, optimize=0)
+        found[module] = (name.endswith("__init__"), marshal.dumps(code))
+    finder = compile(files["finder.py"], "finder.py", "exec", dont_inherit=True, optimize=0)
+    packed = marshal.dumps((finder, found))
+    return importlib.util.MAGIC_NUMBER + len(packed).to_bytes(4, sys.byteorder) + packed
+
+
 def _packed(files: dict[str, bytes], fingerprint: bytes) -> bytes:
     import io
     import zipfile
 
-    buffer = io.BytesIO(_first_line())
+    buffer = io.BytesIO(_first_line() + _at_hand(files))
     buffer.seek(0, os.SEEK_END)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as packed:
-        for name, source in [("__main__.py", _MAIN.encode())] + [(PACKAGE + "/" + name, files[name]) for name in sorted(files)]:
+        for name, source in [("__main__.py", MAIN.encode())] + [(PACKAGE + "/" + name, files[name]) for name in sorted(files)]:
             for entry, content in ((name + "c", _byte_code(source, name)), (name, source)):
                 packed.writestr(zipfile.ZipInfo(entry, (1980, 1, 1, 0, 0, 0)), content)
         packed.comment = fingerprint

@@ -11,7 +11,6 @@ and the error says which step failed. Nothing else writes to the kernel.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
@@ -145,8 +144,10 @@ class ReplaceFile(Step):
                     os.fsync(file.fileno())
                 os.replace(neighbour, self.target)
             except BaseException:
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     os.unlink(neighbour)
+                except FileNotFoundError:
+                    pass
                 raise
         if os.path.isdir(directory):
             fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -11,15 +11,16 @@ import gc
 import os
 import select
 
-from ..cgroup.host import Host
+from .. import corefile
 from ..errors import BulkheadError
-from . import enter, entry, execute, imports, session, state, terminal, words
-from .paths import Paths
+from . import entrance, execute, imports, session, state
 from .streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from . import terminal
 
 # What somebody sends to end a program or to tell it something: HUP INT QUIT USR1 USR2 ALRM TERM CONT.
 _HANDED_ON = (1, 2, 3, 10, 12, 14, 15, 18)
@@ -30,15 +31,39 @@ _LAST_BREATH = 100
 
 def request(options: dict[str, Any]) -> dict[str, Any]:
     """What is to be run, in which container. Raises BulkheadError where it cannot be entered."""
-    name = words.parse_name(options["name"])
-    cwd = words.parse_path(options["cwd"], "cwd") if "cwd" in options else ""
-    user = words.parse_user(options["user"]) if "user" in options else ""
+    name, env, cwd, user = str(options["name"]), dict(options["env"]), "", ""
+    if "cwd" in options or "user" in options:
+        from . import words
+
+        cwd = words.parse_path(options["cwd"], "cwd") if "cwd" in options else ""
+        user = words.parse_user(options["user"]) if "user" in options else ""
+    if options["tty"]:
+        from . import terminal  # noqa: F401  (before nothing can be loaded any more)
+
+        if "TERM" in os.environ:
+            env.setdefault("TERM", os.environ["TERM"])
+    asked = entrance.Asked(options["command"], env, cwd, user, options["tty"])
+    found = entrance.read(corefile.STATES + name) if _is_name(name) else None
+    if found is None:
+        return _look_closer(name, asked)
+    wanted = entrance.request(found["pid"], found["start"], entrance.places(found), found["config"], asked)
+    return {**wanted, "filters": found["filters"]}
+
+
+def _is_name(name: str) -> bool:
+    """Whether it can be a directory's own name; what else the name of a container may not be is told by a closer look."""
+    return "/" not in name and not name.startswith(".")
+
+
+def _look_closer(name: str, asked: entrance.Asked) -> dict[str, Any]:
+    """The same from the container's record and what the machine is now."""
+    from ..cgroup.host import Host
+    from . import entry, words
+    from .paths import Paths
+    from .seccomp import filters, guard  # noqa: F401  (before nothing can be loaded any more)
+
     host = Host.observe()
-    env = dict(options["env"])
-    if options["tty"] and "TERM" in os.environ:
-        env.setdefault("TERM", os.environ["TERM"])
-    asked = entry.Asked(options["command"], env, cwd, user, options["tty"])
-    return entry.request(entry.find(name, Paths(), host), asked, host)
+    return entry.request(entry.find(words.parse_name(name), Paths(), host), asked, host)
 
 
 def _to(fd: int, data: bytes) -> bool:
@@ -74,7 +99,7 @@ class Session:
     def run(self) -> int:
         """Run it; returns the exit status."""
         imports.seal()
-        os.close(enter.HOLD)
+        os.close(imports.HOLD)
         gc.disable()
         try:
             streams = self._open()
@@ -98,6 +123,8 @@ class Session:
         sinks = (lambda data: _to(1, data)), (lambda data: _to(2, data))
         pair = None
         if self.wanted["tty"]:
+            from . import terminal
+
             pair = terminal.make(self.wanted["pid"], self.name)
             self._master = pair[0]
             if os.isatty(0):

@@ -13,7 +13,7 @@ import time
 from ..cgroup.host import Host
 from ..errors import BulkheadError, InvalidInput
 from ..foreseen import warning
-from . import config, entry, lookup, terminal, waiting, words
+from . import config, entrance, entry, lookup, terminal, waiting, words
 from .mounts import Root
 from .paths import Paths
 from .remote import Helper
@@ -53,7 +53,7 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
     if detach and (tty or options.get("stdin")):
         raise InvalidInput("detach: a command that is left running has neither input nor a terminal")
     record = entry.find(name, paths, host)
-    asked = entry.Asked(command, env, cwd, user, tty)
+    asked = entrance.Asked(command, env, cwd, user, tty)
     return {
         **entry.request(record, asked, host),
         "detach": detach,

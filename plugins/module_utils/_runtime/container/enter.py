@@ -9,14 +9,13 @@ from __future__ import annotations
 import fcntl
 import os
 
-from .. import pack
+from .. import corefile, pack
 from ..kernel import flock
 from . import seal
+from .imports import HOLD
 from .paths import Paths
 
 _PATIENCE = 60.0
-# The descriptor by which the sealed interpreter holds the core.
-HOLD = 3
 
 
 def main(path: str) -> int:
@@ -37,5 +36,5 @@ def become(words: list[str], keep: tuple[str, ...]) -> None:
     # Held until all is imported that ever will be, where it is closed: the core is not replaced meanwhile.
     os.dup2(flock.take_path(paths.core, False, _PATIENCE), HOLD)
     env = {key: os.environ[key] for key in keep if key in os.environ}
-    code = ["-I", "-S", "-c", seal.CODE, paths.core]
+    code = ["-I", "-S", "-c", corefile.SEALED, paths.core, str(HOLD)]
     os.execve("/proc/self/fd/%d" % moved, [interpreter, *code, *words], {**env, **seal.ENVIRONMENT})

@@ -7,34 +7,18 @@
 from __future__ import annotations
 
 from ..errors import InvalidInput
-from . import groups, live, state
+from . import entrance, groups, live, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..cgroup.host import Host
+    from .entrance import Asked
     from .paths import Paths
-
-# What an added command has of the container's configuration.
-_HELD = ("name", "capabilities", "no_new_privileges", "rlimits", "umask", "groups", "oom_score_adj")
-
 
 class NotRunning(InvalidInput):
     """There is no such container that runs; in check mode an earlier task of the play may be about to start it."""
-
-
-class Asked:
-    """What is to be run; what is empty is as the container's own command has it."""
-
-    def __init__(
-        self, command: list[str], env: dict[str, str], cwd: str, user: str, tty: bool
-    ) -> None:
-        self.command = command
-        self.env = env
-        self.cwd = cwd
-        self.user = user
-        self.tty = tty
 
 
 def find(name: str, paths: Paths, host: Host) -> dict[str, Any]:
@@ -66,26 +50,8 @@ def _look_closer(name: str, paths: Paths, host: Host) -> dict[str, Any]:
 def request(record: dict[str, Any], asked: Asked, host: Host) -> dict[str, Any]:
     """What whoever runs the command is asked for (execute.py)."""
     held = record["config"]
-    wanted = {
-        **{key: held[key] for key in _HELD},
-        "seccomp": held.get("seccomp"),
-        "disk_quota": held.get("disk_quota"),
-        "command": asked.command,
-        "env": {**held["env"], **asked.env},
-        "cwd": asked.cwd or held["cwd"],
-        "user": asked.user or held["user"],
-    }
-    return {
-        "do": "exec",
-        "id": 1,
-        "pid": record["pid"],
-        "start": record["start"],
-        **groups.entries(record, host),
-        "classes": _classes(held),
-        "config": wanted,
-        "detach": False,
-        "tty": asked.tty,
-    }
+    places = {**groups.entries(record, host), "classes": _classes(held)}
+    return entrance.request(record["pid"], record["start"], places, held, asked)
 
 
 def _classes(held: dict[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ import termios
 
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from . import devices, launch, process, state
+from . import becoming, process, state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,14 +74,15 @@ class Commands:
         writes is told, and it has no input.
         """
         command = _Command(request)
-        progress = launch.Progress()
+        progress = becoming.Progress()
         try:
             self._start(command, progress, streams)
         except (OSError, BulkheadError) as error:
-            self.supervisor.tell({"event": "failed", "id": command.id, "error": launch.failure(request["config"]["name"], launch.describe(progress, error))})
+            facts = becoming.failure(request["config"]["name"], becoming.describe(progress, error))
+            self.supervisor.tell({"event": "failed", "id": command.id, "error": facts})
 
     def _start(
-        self, command: _Command, progress: launch.Progress, streams: list[int] | None
+        self, command: _Command, progress: becoming.Progress, streams: list[int] | None
     ) -> None:
         request = command.request
         inherited: list[int] = list(streams or [])
@@ -101,7 +102,7 @@ class Commands:
             command.errors = errors
             if streams is None:
                 streams = self._make_streams(command, inherited)
-            privileges = process.Privileges(request["config"])
+            privileges = process.Privileges(request["config"], request.get("filters"))
             command.first = os.fork()
             if command.first == 0:
                 _join(request, target, (groups, procs), streams, errors_in, pids_in, privileges)
@@ -124,6 +125,8 @@ class Commands:
     def _make_streams(self, command: _Command, inherited: list[int]) -> list[int]:
         """The streams of a command that nobody feeds; the ends for it are added to `inherited`."""
         if command.request["detach"]:
+            from . import devices  # imported already, by whoever lets commands be left running
+
             null = devices.open_null_of_machine()
             inherited.append(null)
             return [null, null, null]
@@ -162,7 +165,7 @@ class Commands:
             self._close(fd)
             command.errors = -1
             if data:
-                self._finish(command, {"event": "failed", "error": launch.failure(command.request["config"]["name"], data)})
+                self._finish(command, {"event": "failed", "error": becoming.failure(command.request["config"]["name"], data)})
             elif not command.pid:
                 self._finish(command, {"event": "failed", "error": {"problem": "the command's process could not be made"}})
             elif command.request["detach"]:
@@ -205,7 +208,7 @@ class Commands:
                 # It leads a process group of its own, and its number stays its own until it is reaped here.
                 for target in (-command.pid, command.pid):
                     try:
-                        os.kill(target, launch.SIGKILL)
+                        os.kill(target, becoming.SIGKILL)
                     except ProcessLookupError:
                         pass
 
@@ -245,11 +248,11 @@ def _join(
     privileges: process.Privileges,
 ) -> None:
     """The first process: into the container and out of all privileges. Never returns."""
-    progress = launch.Progress()
+    progress = becoming.Progress()
     try:
         config = request["config"]
         helper_pipe = errors
-        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, becoming.SIGKILL)
         progress.doing("leaving the priorities and limits of the caller", "")
         process.default_signals()
         process.reset_inherited()
@@ -259,7 +262,7 @@ def _join(
         os.chdir("/")
         progress.doing("looking up the user", config["user"])
         user = process.find_user(config["user"], config["groups"])
-        env = launch.environment(config, user)
+        env = becoming.environment(config, user)
         progress.doing("opening the standard streams", "")
         for number, fd in enumerate(streams):
             if not request["detach"]:
@@ -268,8 +271,8 @@ def _join(
             os.dup2(fd, number)
         if request["detach"]:
             _use_container_null()
-        launch.leave_keys(progress)
-        launch.become_user(config, user, privileges, helper_pipe, progress)
+        becoming.leave_keys(progress)
+        becoming.become_user(config, user, privileges, helper_pipe, progress)
         progress.doing("making the process", "")
         pid = syscalls.clone_sibling()
         if pid:
@@ -282,15 +285,15 @@ def _join(
             progress.doing("making the terminal that of the session", "")
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         if not request["detach"]:
-            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, becoming.SIGKILL)
         progress.doing("executing the command %r" % config["command"][0], config["command"][0])
         process.execute(config["command"], env)
     except BaseException as error:
         try:
-            os.write(errors, launch.describe(progress, error))
+            os.write(errors, becoming.describe(progress, error))
         except BaseException:
             pass
-    os._exit(launch.FAILED)
+    os._exit(becoming.FAILED)
 
 
 def _use_container_null() -> None:

@@ -17,7 +17,7 @@ import os
 import select
 
 from ..kernel import syscalls
-from . import execute, imports, launch, monitor, process, wire
+from . import becoming, execute, imports, monitor, process, wire
 from .seccomp import filters, guard
 
 TYPE_CHECKING = False
@@ -37,7 +37,7 @@ def main(parent: int, bridges: bool = False, streams: bool = False) -> int:
     streams: whether it gives the streams of a command.
     """
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, becoming.SIGKILL)
     if os.getppid() != parent:
         return 1  # the module died before the line above
     inherited = (CONTROL, *STREAMS) if streams else (CONTROL,)
@@ -131,7 +131,7 @@ class Helper:
             self.supervisor.poll.register(pidfd, select.POLLIN)
             return
         try:
-            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, launch.SIGKILL)
+            syscalls.prctl(syscalls.PR_SET_PDEATHSIG, becoming.SIGKILL)
             if os.getppid() == helper:
                 os.close(self._commit_in)
                 for fd in self._monitors:

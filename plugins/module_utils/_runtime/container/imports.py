@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import sys
 
+# The descriptor by which a sealed interpreter holds the core, until it has imported all that it will.
+HOLD = 3
+
 
 def seal() -> None:
     """From here on, nothing is ever loaded."""

@@ -22,7 +22,7 @@ import stat
 
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from . import base, launch, process
+from . import base, becoming, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -191,11 +191,11 @@ def _parts(path: str) -> list[str]:
 
 def _refusal(name: str, step: str, target: str, number: int) -> BulkheadError:
     """The error in which the start would end."""
-    progress = launch.Progress()
+    progress = becoming.Progress()
     progress.doing(step, target)
     return as_error(
-        launch.failure(
-            name, launch.describe(progress, OSError(number, os.strerror(number), target))
+        becoming.failure(
+            name, becoming.describe(progress, OSError(number, os.strerror(number), target))
         )
     )
 
@@ -258,7 +258,7 @@ def _check_directory(config: dict[str, Any], root: Any) -> None:
 
 def _check_command(config: dict[str, Any], root: Any) -> None:
     name = config["command"][0]
-    places = [""] if "/" in name else launch.environment_of(config).get("PATH", "").split(":")
+    places = [""] if "/" in name else becoming.environment_of(config).get("PATH", "").split(":")
     number = errno.ENOENT
     for place in places:
         path = "%s/%s" % (place or ".", name) if place or "/" not in name else name

@@ -21,7 +21,7 @@ import time
 
 from ..errors import BulkheadError
 from ..kernel import syscalls
-from . import health, launch, live, mountpoints, payload, process, reaper, state, wire
+from . import becoming, entrance, health, launch, live, mountpoints, payload, process, reaper, state, wire
 from .log import Log
 
 TYPE_CHECKING = False
@@ -73,6 +73,8 @@ class Watched:
         if self._is_current():
             try:
                 state.write(self.directory, self.record)
+                if self.record["status"] == "running":
+                    entrance.write(self.directory, self.spec, self.record, process.Privileges(self.spec["config"]).made())
             except OSError:
                 # Its file system is full: the container goes on, and this is written when there is room.
                 self.unwritten = True
@@ -177,7 +179,7 @@ class Supervisor:
 
     def start(self, watched: Watched) -> None:
         """Begin to start a container."""
-        progress = launch.Progress()
+        progress = becoming.Progress()
         if watched not in self.watched:
             self.watched.append(watched)
             self.health = health.Health(self, watched)
@@ -185,7 +187,7 @@ class Supervisor:
         watched.began = time.monotonic()
         watched.waits_for = mountpoints.missing(watched.spec.get("mount_points", ()))
         if watched.waits_for:
-            self._failed(watched, launch.describe(progress, mountpoints.refused(watched.waits_for)))
+            self._failed(watched, becoming.describe(progress, mountpoints.refused(watched.waits_for)))
             return
         try:
             if watched.log is not None:
@@ -204,7 +206,7 @@ class Supervisor:
         except (OSError, BulkheadError) as error:
             if watched.started is not None:
                 self._abandon(watched)
-            self._failed(watched, launch.describe(progress, error))
+            self._failed(watched, becoming.describe(progress, error))
             return
         if started.output >= 0:
             os.set_blocking(started.output, False)
@@ -221,7 +223,7 @@ class Supervisor:
         """End a first process that has not become the command."""
         started = watched.started
         if started is not None:
-            syscalls.pidfd_send_signal(started.pidfd, launch.SIGKILL)
+            syscalls.pidfd_send_signal(started.pidfd, becoming.SIGKILL)
             os.waitpid(started.pid, 0)
             for fd in (started.pidfd, started.errors, started.output):
                 if fd >= 0:
@@ -229,7 +231,7 @@ class Supervisor:
             watched.started = None
 
     def _failed(self, watched: Watched, data: bytes) -> None:
-        facts = launch.failure(watched.name, data)
+        facts = becoming.failure(watched.name, data)
         if not self.committed and watched.waits_for and watched.spec.get("waits_for_mounts"):
             # At boot, what is mounted late is no failure: it is waited for.
             watched.ended = True

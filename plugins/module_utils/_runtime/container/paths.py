@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from .. import pack
+from .. import corefile
 
 
 class Paths:
@@ -22,7 +22,7 @@ class Paths:
         self.run = self.prefix + "/run/bulkhead"
         self.lib = self.prefix + "/var/lib/bulkhead"
         self.log = self.prefix + "/var/log/bulkhead"
-        self.core = pack.PATH if prefix is None else self.prefix + "/usr/local/libexec/bulkhead.pyz"
+        self.core = corefile.PATH if prefix is None else self.prefix + "/usr/local/libexec/bulkhead.pyz"
 
     @property
     def states(self) -> str:

@@ -17,13 +17,13 @@ import resource
 import stat
 
 from ..errors import BulkheadError
-from ..kernel import syscalls
-from .mounts import Root
-from .seccomp import filters, guard
+from ..kernel import seccomp, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from .mounts import Root
 
 # include/uapi/linux/capability.h, in the order of their numbers
 _NAMES = """
@@ -147,12 +147,24 @@ def _last_capability() -> int:
 class Privileges:
     """What is gathered before the container is entered, because it is read from the machine."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], made: list[tuple[bytes, int]] | None = None) -> None:
+        """made: the filters of system calls as Privileges of the same configuration told them; None to make them, for which
+        their room must have been imported where nothing can be loaded any more.
+        """
         self.keep = mask_of(config["capabilities"])
         self.last = _last_capability()
         self.no_new_privileges: bool = config["no_new_privileges"]
         # The guard comes first: the other one may refuse the call that loads filters.
-        self.filters = [one for one in (guard.of(config), filters.of(config)) if one]
+        if made is None:
+            from .seccomp import filters, guard
+
+            self.filters = [one for one in (guard.of(config), filters.of(config)) if one]
+        else:
+            self.filters = [seccomp.Filter(program, flags) for program, flags in made]
+
+    def made(self) -> list[tuple[bytes, int]]:
+        """The filters as data, for another process."""
+        return [(one.program, one.flags) for one in self.filters]
 
     def drop(self, user: User) -> None:
         """Become the user with these capabilities and no more; in the order that keeps each step possible.

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .launch import Progress
+    from .becoming import Progress
 
 
 def _overlay(lower: str, layers: str, attributes: int, unsynced: bool) -> int:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .. import pack
+from .. import corefile
 from ..errors import BulkheadError
 from ..kernel import syscalls
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # Without runpy, which costs 3 ms, and without this process's own import path.
-CODE = "import sys; sys.path.insert(0, sys.argv[1]); from %s.cli import main; sys.exit(main(sys.argv[2:]))" % pack.PACKAGE
+CODE = "import sys; sys.path.insert(0, sys.argv[1]); from %s.cli import main; sys.exit(main(sys.argv[2:]))" % corefile.PACKAGE
 # A library that the interpreter finds by its own place would be sought beside the sealed one.
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "LD_LIBRARY_PATH": os.path.join(sys.base_prefix, "lib")}
 # fcntl(2); the fcntl module of Python 3.9 has them only where it was built against new headers

@@ -122,8 +122,23 @@ def say(error: BaseException, status: int) -> int:
     return status
 
 
+def here(words: list[str]) -> int:
+    """Both moments in one, for whoever was started on a read-only interpreter and with an empty environment.
+
+    The first word is the descriptor by which the core is held.
+    """
+    from .imports import HOLD
+
+    hold = fcntl.fcntl(int(words[0]), fcntl.F_DUPFD_CLOEXEC, HOLD + 1)
+    _have_streams()
+    os.dup2(hold, HOLD, inheritable=False)
+    # What the caller has open stays with it.
+    syscalls.close_range(HOLD + 1)
+    return main(words[1:])
+
+
 def main(words: list[str]) -> int:
-    """The second moment, on the read-only interpreter: run the command and end as it did."""
+    """The second moment, on the read-only interpreter: run the command and end as it did. Returns for a mistake only."""
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     syscalls.set_name("bulkhead-exec")
     os.chdir("/")
@@ -133,4 +148,5 @@ def main(words: list[str]) -> int:
         wanted = attend.request(parse(words))
     except (BulkheadError, OSError) as error:
         return say(error, UNREACHED)
-    return attend.Session(wanted).run()
+    # Nothing is left to be written, and to take the interpreter down takes as long as to run a short command.
+    os._exit(attend.Session(wanted).run())

@@ -90,16 +90,20 @@ def write(directory: str, record: dict[str, Any]) -> None:
 
     Without fsync: the directory does not outlive the boot. Raises OSError where it cannot be written; the old one stays then.
     """
-    neighbour = directory + "/." + FILE
+    replace(directory, FILE, (to_json(record) + "\n").encode())
+
+
+def replace(directory: str, name: str, data: bytes) -> None:
+    """Put this into a file of a container's state at once; on an error, what was there stays."""
+    neighbour = "%s/.%s" % (directory, name)
     try:
         fd = os.open(neighbour, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            data = (to_json(record) + "\n").encode()
             while data:
                 data = data[os.write(fd, data) :]
         finally:
             os.close(fd)
-        os.rename(neighbour, directory + "/" + FILE)
+        os.rename(neighbour, directory + "/" + name)
     except OSError:
         try:
             os.unlink(neighbour)  # a half of a record would hold what is left of a full file system

@@ -28,7 +28,7 @@ from ..errors import BulkheadError
 from ..kernel import syscalls, systemd
 from ..kernel.files import Tree
 from ..plan import apply
-from . import base, classes, groups, imports, launch, live, monitor, mountpoints, private, process, state, territory
+from . import base, becoming, classes, groups, imports, launch, live, monitor, mountpoints, private, process, state, territory
 from .journal import Journal
 from .log import Log
 from .paths import Paths
@@ -163,7 +163,7 @@ class Supervisor(monitor.Supervisor):
         self._leave_the_kill_to_systemd(watched)
         if self.stopping:
             return 0
-        return launch.FAILED if self.failed else int(watched.record["exit"]["code"])
+        return becoming.FAILED if self.failed else int(watched.record["exit"]["code"])
 
 
 def steps_mark(directory: str) -> None:
@@ -207,12 +207,14 @@ def main(path: str) -> int:
     try:
         spec = _prepare(config, resources, record, paths)
     except (BulkheadError, OSError) as error:
-        facts = launch.failure(config["name"], launch.describe(_progress(), error))
+        facts = becoming.failure(config["name"], becoming.describe(_progress(), error))
         record.update(status="stopped", pid=0, error=facts, failed_starts=_failed_starts(record) + 1)
         state.write(directory, record)
         sys.stderr.write("%s\n" % error)
-        return launch.FAILED
+        return becoming.FAILED
     import _socket  # noqa: F401  (before nothing can be loaded any more)
+
+    from .seccomp import filters, guard  # noqa: F401
 
     if spec["wires"]:
         from . import shaping, wiring  # noqa: F401
@@ -269,8 +271,8 @@ def _wait_for_mounts(config: dict[str, Any], paths: Paths) -> None:
             poll.poll(_LONGEST_PAUSE * 1000)
 
 
-def _progress() -> launch.Progress:
-    progress = launch.Progress()
+def _progress() -> becoming.Progress:
+    progress = becoming.Progress()
     progress.doing("making the container's control group", "")
     return progress
 

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import pack
+from ansible_collections.bulkhead.linux.plugins.module_utils._runtime import corefile, pack
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.errors import BulkheadError
 from ansible_collections.bulkhead.linux.plugins.module_utils._runtime.kernel import flock
 
@@ -126,6 +126,27 @@ def test_whoever_runs_from_it_locks_it_first(path: str) -> None:
             flock.take_path(path, True, 0.2)
         process.communicate()
     os.close(flock.take_path(path, True, 1))
+
+
+def test_what_is_at_hand_is_what_a_command_in_a_container_imports(path: str) -> None:
+    """All of it without a look into the archive, and nothing more but what a terminal takes."""
+    pack.ensure(path)
+    program = "import os, sys; path = sys.argv[1]; hold = os.open(path, os.O_RDONLY)" + corefile.FIND
+    program += "from bulkhead.container import attend, session\n"
+    program += "ours = {name for name in sys.modules if name.split('.')[0] == 'bulkhead'}\n"
+    program += "print(quick, sorted(ours - set(modules)), sorted(set(modules) - ours), 'zipimport' in sys.modules and path in sys.path)"
+    program += "\nfrom bulkhead import kinds\nprint(kinds.__file__)"
+    done = subprocess.run([sys.executable, "-IS", "-c", program, path], capture_output=True, text=True, check=True)
+    at_hand, rest = done.stdout.splitlines()
+    assert at_hand == "True [] ['bulkhead.container.terminal', 'bulkhead.kernel.ioctls'] False"
+    assert rest.startswith(path), "what is not at hand comes from the archive"
+
+
+def test_programs_go_through_a_shell_as_they_are() -> None:
+    assert not set("'\"$`\\!") & set(corefile.ENTER)
+    script = corefile.on_node("web", [b"exec", b"web", b"--", b"true"], has_input=False)
+    assert subprocess.run(["/bin/sh", "-n", "-c", script], capture_output=True, check=True).stderr == b""
+    assert "'" not in script, "each shell on the way would multiply them"
 
 
 def _imports(file: Path, module: str) -> set[str]:
