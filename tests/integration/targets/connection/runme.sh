@@ -15,6 +15,8 @@ play start.yml
 play work.yml -e pipelining=true
 play work.yml -e pipelining=false
 play faults.yml
+play many.yml
+play away.yml
 play check.yml --check
 
 if server=$(command -v sshd || ls /usr/sbin/sshd); then
