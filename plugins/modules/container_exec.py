@@ -29,8 +29,8 @@ attributes:
   diff_mode:
     support: none
   idempotent:
-    support: none
-    details: A command is run whenever the task is.
+    support: partial
+    details: A command is run whenever the task is, unless O(creates) or O(removes) tells that it is not to be.
   action_group:
     support: none
     membership: []
@@ -50,9 +50,18 @@ options:
     description: Environment variables in addition to the container's. Their values are in no result or log.
     type: dict
   cwd:
-    description: The working directory; by default that of the container's command.
+    description:
+      - The working directory; by default that of the container's command, and a relative one is relative to it.
+      - As with M(ansible.builtin.command), V(~) is the home of the command's user, V(~name) that of another one, and V($NAME) or V(${NAME}) a variable
+        of the command's environment, all as they are in the container.
     type: str
     aliases: [chdir]
+  creates:
+    description: A path in the container; where it exists, the command is not run. What is said of O(cwd) holds for it, and it is relative to O(cwd).
+    type: str
+  removes:
+    description: The same for a path that does not exist.
+    type: str
   user:
     description:
       - Who runs the command, as V(user) or V(user:group), each a name of the container or a number; by default who runs the container's command.
@@ -114,6 +123,13 @@ EXAMPLES = r"""
     user: "33:33"
     stdin: "hello"
 
+- name: Once, in a directory of the user's
+  bulkhead.linux.container_exec:
+    name: web
+    command: [touch, prepared]
+    chdir: ~/
+    creates: prepared
+
 - name: A program that wants a terminal
   bulkhead.linux.container_exec:
     name: web
@@ -132,7 +148,7 @@ EXAMPLES = r"""
 RETURN = r"""
 rc:
   description: The exit status; 128 and the signal for a command that a signal ended.
-  returned: when the command has ended
+  returned: when the command has ended, or was not to be run
   type: int
   sample: 0
 stdout:
@@ -187,6 +203,8 @@ OPTIONS: dict[str, t.Any] = {
     "command": {"type": "raw", "required": True},
     "env": {"type": "dict"},
     "cwd": {"type": "str", "aliases": ["chdir"]},
+    "creates": {"type": "str"},
+    "removes": {"type": "str"},
     "user": {"type": "str"},
     "stdin": {"type": "str"},
     "stdin_add_newline": {"type": "bool", "default": True},
@@ -206,6 +224,11 @@ def ask(module: AnsibleModule) -> dict[str, t.Any]:
     if module.check_mode:
         for warning in commands.foresee(module.params, paths, host):
             module.warn(warning)
+            return {"changed": True, "skipped": True}
+    reason = commands.reason_to_skip(module.params, paths, host)
+    if reason:
+        return {"changed": False, "msg": "the command was not run, since %s" % reason, "rc": 0, "stdout": "", "stderr": ""}
+    if module.check_mode:
         return {"changed": True, "skipped": True}
     ended = commands.run(module.params, paths, host)
     for stream in ("stdout", "stderr"):

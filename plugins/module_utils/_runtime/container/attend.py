@@ -35,7 +35,7 @@ def request(options: dict[str, Any]) -> dict[str, Any]:
     if "cwd" in options or "user" in options:
         from . import words
 
-        cwd = words.parse_path(options["cwd"], "cwd") if "cwd" in options else ""
+        cwd = words.parse_directory(options["cwd"], "cwd") if "cwd" in options else ""
         user = words.parse_user(options["user"]) if "user" in options else ""
     if options["tty"]:
         from . import terminal  # noqa: F401  (before nothing can be loaded any more)

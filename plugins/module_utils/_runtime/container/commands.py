@@ -13,7 +13,7 @@ import time
 from ..cgroup.host import Host
 from ..errors import BulkheadError, InvalidInput
 from ..foreseen import warning
-from . import config, entrance, entry, lookup, terminal, waiting, words
+from . import becoming, config, entrance, entry, lookup, process, terminal, waiting, words
 from .mounts import Root
 from .paths import Paths
 from .remote import Helper
@@ -21,6 +21,7 @@ from .streams import Streams, Tail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 # A year: more is a mistake, and much more is none that poll(2) can count.
@@ -47,7 +48,7 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
     name = words.parse_name(options.get("name"))
     command = config.parse_command(options.get("command"))
     env = config.parse_environment(options.get("env"))
-    cwd = words.parse_path(options["cwd"], "cwd") if options.get("cwd") else ""
+    cwd = words.parse_directory(options["cwd"], "cwd") if options.get("cwd") is not None else ""
     user = words.parse_user(options["user"]) if options.get("user") is not None else ""
     detach, tty = bool(options.get("detach")), bool(options.get("tty"))
     if detach and (tty or options.get("stdin")):
@@ -62,18 +63,65 @@ def request(options: dict[str, Any], paths: Paths, host: Host) -> dict[str, Any]
     }
 
 
+def _root(wanted: dict[str, Any]) -> Root | None:
+    """The root of the container, to look at from outside; None where it has ended this moment."""
+    try:
+        return Root(os.open("/proc/%d/root" % wanted["pid"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    except FileNotFoundError:
+        return None
+
+
+def _inside(wanted: dict[str, Any], root: Root) -> Callable[[str], str]:
+    """How paths are meant by the command (process.directory())."""
+    config = wanted["config"]
+    user = process.find_user(config["user"], config["groups"], root)
+    env = becoming.environment(config, user)
+    cwd: str = config["cwd"]
+    if wanted["chdir"]:
+        cwd = process.directory(wanted["chdir"], cwd, env, user, root)
+    return lambda path: process.directory(path, cwd, env, user, root)
+
+
+def reason_to_skip(options: dict[str, Any], paths: Paths, host: Host) -> str:
+    """Why the command is not to be run, by the options `creates` and `removes`; empty where it is."""
+    asked = {name: words.parse_directory(options[name], name) for name in ("creates", "removes") if options.get(name) is not None}
+    wanted = request(options, paths, host) if asked else {}
+    root = _root(wanted) if asked else None
+    if root is None:
+        return ""
+    try:
+        meant = _inside(wanted, root)
+        for name, path in asked.items():
+            is_there = _is_there(meant(path), root)
+            if is_there == (name == "creates"):
+                return "%s %s" % (path, "exists" if is_there else "does not exist")
+    finally:
+        root.close()
+    return ""
+
+
+def _is_there(path: str, root: Root) -> bool:
+    try:
+        os.close(root.open(path))
+    except OSError:
+        return False
+    return True
+
+
 def foresee(options: dict[str, Any], paths: Paths, host: Host) -> list[str]:
     """For check mode: raise what a run would certainly end in; what an earlier task may put right is returned, as warnings."""
     try:
         wanted = request(options, paths, host)
     except entry.NotRunning as missing:
         return [warning(missing, "starts")]
+    root = _root(wanted)
+    if root is None:
+        return []
     try:
-        root = Root(os.open("/proc/%d/root" % wanted["pid"], os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-    except FileNotFoundError:
-        return []  # it ended this moment
-    try:
-        lookup.check(wanted["config"], root)
+        config = wanted["config"]
+        if wanted["chdir"]:
+            config = {**config, "cwd": _inside(wanted, root)("")}
+        lookup.check(config, root)
     finally:
         root.close()
     return []

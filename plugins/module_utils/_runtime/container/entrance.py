@@ -53,10 +53,10 @@ def request(pid: int, start: int, places: dict[str, Any], held: dict[str, Any], 
         **{key: held.get(key) for key in _HELD},
         "command": asked.command,
         "env": {**held["env"], **asked.env},
-        "cwd": asked.cwd or held["cwd"],
+        "cwd": held["cwd"],
         "user": asked.user or held["user"],
     }
-    return {"do": "exec", "id": 1, "pid": pid, "start": start, **places, "config": wanted, "detach": False, "tty": asked.tty}
+    return {"do": "exec", "id": 1, "pid": pid, "start": start, **places, "config": wanted, "chdir": asked.cwd, "detach": False, "tty": asked.tty}
 
 
 def write(directory: str, spec: dict[str, Any], record: dict[str, Any], filters: list[tuple[bytes, int]]) -> None:

@@ -263,6 +263,8 @@ def _join(
         progress.doing("looking up the user", config["user"])
         user = process.find_user(config["user"], config["groups"])
         env = becoming.environment(config, user)
+        if request.get("chdir"):
+            config = {**config, "cwd": process.directory(request["chdir"], config["cwd"], env, user)}
         progress.doing("opening the standard streams", "")
         for number, fd in enumerate(streams):
             if not request["detach"]:

@@ -127,6 +127,32 @@ def find_user(asked: str, more_groups: list[str], root: Root | None = None) -> U
     return User(uid, gid, sorted({*groups, gid}), home)
 
 
+def directory(asked: str, base: str, env: dict[str, str], user: User, root: Root | None = None) -> str:
+    """A directory as ansible.builtin.command takes it: with variables of the command's environment, with ~ for the home of its
+    user and ~name for that of another one, and if it is relative, from `base` on. root: as in find_user().
+    """
+    path = _with_variables(asked, env)
+    if path.startswith("~"):
+        name, slash, rest = path[1:].partition("/")
+        home = find_user(name, [], root).home if name else env.get("HOME", user.home)
+        path = home.rstrip("/") + slash + rest
+    return path if path.startswith("/") else "%s/%s" % (base.rstrip("/"), path)
+
+
+def _with_variables(text: str, env: dict[str, str]) -> str:
+    """The text with $NAME and ${NAME} replaced; a variable that there is not stays as it is written (os.path.expandvars())."""
+    found, *parts = text.split("$")
+    for part in parts:
+        name, brace, rest = part[1:].partition("}")
+        if not (part.startswith("{") and brace):
+            length = 0
+            while length < len(part) and part[length].isascii() and (part[length].isalnum() or part[length] == "_"):
+                length += 1
+            name, rest = part[:length], part[length:]
+        found += env[name] + rest if name in env else "$" + part
+    return found
+
+
 def mask_of(names: list[str]) -> int:
     """Capabilities as a mask."""
     mask = 0

@@ -28,7 +28,7 @@ USAGE = """usage: bulkhead exec [-t] [-u USER] [-w DIRECTORY] [-e NAME=VALUE]...
 
   -t, --tty        give the command a terminal
   -u, --user       who runs it: user or user:group, by name or number
-  -w, --cwd        the working directory
+  -w, --cwd        the working directory; relative to that of the container, with ~ and $NAME as they are inside
   -e, --env        an environment variable; may be given several times
 
 Exit status: that of the command; 128 and the signal for one that a signal ended. With a message that begins with

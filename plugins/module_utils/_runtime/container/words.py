@@ -118,6 +118,14 @@ def parse_path(value: object, what: str) -> str:
     return "/" + "/".join(part for part in given.split("/") if part not in ("", "."))
 
 
+def parse_directory(value: object, what: str) -> str:
+    """A path as a command means it: relative to where it runs, with ~ and with variables (process.directory())."""
+    given = text(value, what)
+    if not given:
+        raise InvalidInput("%s: it is empty" % what, hint="leave it out for the container's own")
+    return given
+
+
 def is_usual_mask(mask: int) -> bool:
     """Whether this is a mask that people use."""
     return mask in (0, 0o2, 0o6, 0o7, 0o22, 0o26, 0o27, 0o37, 0o66, 0o67, 0o77)
