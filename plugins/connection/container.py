@@ -93,13 +93,15 @@ EXAMPLES = r"""
 
 # The same in an inventory, for a container on a node that is reached by ssh as a user who may become root:
 #
-# box:
-#   ansible_connection: bulkhead.linux.container
-#   ansible_bulkhead_node_connection: ansible.builtin.ssh
-#   ansible_bulkhead_node_host: node1.example.org
-#   ansible_bulkhead_node_port: 2222
-#   ansible_bulkhead_node_user: admin
-#   ansible_bulkhead_node_become: true
+# containers:
+#   hosts:
+#     box:
+#       ansible_connection: bulkhead.linux.container
+#       ansible_bulkhead_node_connection: ansible.builtin.ssh
+#       ansible_bulkhead_node_host: node1.example.org
+#       ansible_bulkhead_node_port: 2222
+#       ansible_bulkhead_node_user: admin
+#       ansible_bulkhead_node_become: true
 """
 
 import json

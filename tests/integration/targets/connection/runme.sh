@@ -18,9 +18,11 @@ play faults.yml
 play many.yml
 play away.yml
 play check.yml --check
+play examples.yml
 
 if server=$(command -v sshd || ls /usr/sbin/sshd); then
     play ssh.yml -e "sshd=$server"
+    play nodes.yml -e "sshd=$server"
 else
     echo '"msg": "SKIP: no ssh server on this machine (openssh-server): containers through ssh"'
 fi
