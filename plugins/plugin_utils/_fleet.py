@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import typing as t
 
+from ansible import constants as C
 from ansible import context
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.executor.task_queue_manager import TaskQueueManager
@@ -36,6 +37,9 @@ _NOT_OURS = {
     "diff": False,
     "subset": None,
 }
+
+# What a play has of its command line even where nobody says it; ansible-inventory has no such options.
+_USUAL = {"connection": C.DEFAULT_TRANSPORT, "become_method": C.DEFAULT_BECOME_METHOD}
 
 _ORDER = (
     "The sources that name the nodes come before this one; those of a directory are read in the"
@@ -155,7 +159,7 @@ def _listen(manager: t.Any, answers: Answers) -> None:
 @contextlib.contextmanager
 def _own_command_line() -> t.Iterator[None]:
     given = context.CLIARGS
-    context.CLIARGS = ImmutableDict({**given, **_NOT_OURS})
+    context.CLIARGS = ImmutableDict({**_USUAL, **given, **_NOT_OURS})
     try:
         yield
     finally:
