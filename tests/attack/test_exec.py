@@ -14,6 +14,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -257,6 +258,28 @@ def test_terminal_is_the_containers_own(node):
     lines = output.decode().split()
     assert "is-terminal" in lines and "/dev/pts/0" in lines and lines.count("a") == 1
     assert name == "/dev/pts/0" or name not in lines
+
+
+def test_terminal_follows_the_size_of_the_callers(node):
+    node.serve("web")
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
+    script = "trap 'stty size' WINCH; echo up; while :; do sleep 0.1; done"
+    process = begin(node, "-t", "web", "sh", "-c", script, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    output = b""
+    try:
+        for wanted, size in ((b"up", (50, 132)), (b"50 132", None)):
+            while wanted not in output and select.select([master], [], [], 20)[0]:
+                output += os.read(master, 65536)
+            assert wanted in output and process.poll() is None, output
+            if size:
+                termios.tcsetwinsize(slave, size)
+                process.send_signal(signal.SIGWINCH)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+        os.close(slave)
 
 
 def test_terminal_with_input_from_a_pipe(node):

@@ -18,6 +18,7 @@ from .streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from . import terminal
@@ -89,7 +90,7 @@ class Session:
         self.poll = select.poll()
         self.commands = execute.Commands(self)
         self._raw: terminal.Raw | None = None
-        self._master = -1
+        self._resize: Callable[[], None] | None = None
         self._end: dict[str, Any] | None = None
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -126,9 +127,10 @@ class Session:
             from . import terminal
 
             pair = terminal.make(self.wanted["pid"], self.name)
-            self._master = pair[0]
             if os.isatty(0):
-                terminal.copy_size(0, pair[0])
+                size_of, own = terminal.copy_size, pair[0]
+                self._resize = lambda: size_of(0, own)
+                self._resize()
                 self._raw = terminal.Raw(0)
         return Streams(self.poll, sinks, source=0, terminal=pair)
 
@@ -137,8 +139,9 @@ class Session:
         for number in _HANDED_ON:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, lambda got, _frame: self.commands.signal(1, got))
-        if self._raw:
-            signal.signal(_SIGWINCH, lambda _got, _frame: terminal.copy_size(0, self._master))
+        resize = self._resize
+        if resize:
+            signal.signal(_SIGWINCH, lambda _got, _frame: resize())
 
     def _status(self, end: dict[str, Any]) -> int:
         if end["event"] == "failed":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .entrance import Asked
     from .paths import Paths
 
+
 class NotRunning(InvalidInput):
     """There is no such container that runs; in check mode an earlier task of the play may be about to start it."""
 
