@@ -1121,6 +1121,8 @@ class Lifecycle:
                 most = container.waiting.max_output
                 text = output_of(container.seen, most + 1, True)
                 report["output"], report["output_truncated"] = waiting.last_of(text, most)
+                if not text and (container.seen.record or {}).get("log_written"):
+                    report["output_truncated"] = True  # the journal has not taken it in yet
             if container.wait and container.name in self.made and container.name not in self.failures and (report.get("exit") or {}).get("code"):
                 self.failures[container.name] = waiting.how_it_ended(report)
             found.append(report)
@@ -1139,7 +1141,7 @@ def output_of(seen: Seen, most: int, of_the_run: bool = False) -> str:
     record = seen.record or {}
     path = ((record.get("config") or {}).get("log") or {}).get("path") or ""
     if path == "journal":
-        return units.output(seen.name, str(record.get("invocation") or ""), most)
+        return units.output(seen.name, str(record.get("invocation") or ""), most, of_the_run and bool(record.get("log_written")))
     return tail(path, min(most, int(record.get("log_written", most))) if of_the_run else most)
 
 

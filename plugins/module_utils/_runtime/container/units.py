@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from .steps import Call
 
+# How long the journal may take, in seconds, to write down what a job wrote.
+_RESULT_PATIENCE = 30.0
 _SHOWN = ("ActiveState", "SubState", "Result", "NRestarts", "Job")
 
 
@@ -414,9 +416,12 @@ def wait_for_end(container: str, paths: Paths) -> dict[str, Any]:
             return exit_status
 
 
-def output(container: str, invocation: str, most: int) -> str:
-    """The last bytes that the container wrote to the journal; of one run, where its invocation is given."""
+def output(container: str, invocation: str, most: int, is_result: bool) -> str:
+    """The last bytes that the container wrote to the journal; of one run, where its invocation is given.
+
+    is_result: whether somebody waited for them, and rather waits on than goes without.
+    """
     command = ["journalctl", "-q", "-o", "cat", "-n", "2000", "_SYSTEMD_UNIT=" + name_of(container), "SYSLOG_IDENTIFIER=" + container]
     if invocation:
         command.append("_SYSTEMD_INVOCATION_ID=" + invocation)
-    return systemd.journal(command)[-most:]
+    return (systemd.journal(command, _RESULT_PATIENCE) if is_result else systemd.journal(command))[-most:]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # How long a call may take, in seconds: stopping a unit waits for its processes, for each as long as the unit says.
 _PATIENCE = 600.0
-# How long the journal may take to write down what it was told, and to be searched.
+# How long the journal may take to write down what it was told, for who only looks, and to be searched.
 _SYNC_PATIENCE, _READ_PATIENCE = 3.0, 20.0
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
@@ -96,13 +96,14 @@ def freeze(unit: str, frozen: bool) -> None:
     _run(["systemctl", "freeze" if frozen else "thaw", "--", unit], "%s could not be %s" % (unit, "frozen" if frozen else "thawed"))
 
 
-def journal(command: list[str]) -> str:
+def journal(command: list[str], patience: float = _SYNC_PATIENCE) -> str:
     """Return what a journalctl(1) command prints; empty where there is no journal.
 
-    What was said so far gets there first, if it does so soon: behind a service that floods the journal that takes minutes.
+    What was said so far gets there first, if it does so within `patience` seconds: behind a service that floods the journal
+    that takes minutes.
     """
     try:
-        _run(["journalctl", "--sync"], "the journal could not be brought up to date", patience=_SYNC_PATIENCE)
+        _run(["journalctl", "--sync"], "the journal could not be brought up to date", patience=patience)
     except BulkheadError:
         pass
     try:
