@@ -11,6 +11,7 @@ and the error says which step failed. Nothing else writes to the kernel.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -144,10 +145,8 @@ class ReplaceFile(Step):
                     os.fsync(file.fileno())
                 os.replace(neighbour, self.target)
             except BaseException:
-                try:
+                with contextlib.suppress(FileNotFoundError):
                     os.unlink(neighbour)
-                except FileNotFoundError:
-                    pass
                 raise
         if os.path.isdir(directory):
             fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -18,7 +18,6 @@ from .streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from . import terminal
@@ -90,7 +89,7 @@ class Session:
         self.poll = select.poll()
         self.commands = execute.Commands(self)
         self._raw: terminal.Raw | None = None
-        self._resize: Callable[[], None] | None = None
+        self._master = -1
         self._end: dict[str, Any] | None = None
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -127,10 +126,9 @@ class Session:
             from . import terminal
 
             pair = terminal.make(self.wanted["pid"], self.name)
+            self._master = pair[0]
             if os.isatty(0):
-                size_of, own = terminal.copy_size, pair[0]
-                self._resize = lambda: size_of(0, own)
-                self._resize()
+                terminal.copy_size(0, pair[0])
                 self._raw = terminal.Raw(0)
         return Streams(self.poll, sinks, source=0, terminal=pair)
 
@@ -139,9 +137,10 @@ class Session:
         for number in _HANDED_ON:
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, lambda got, _frame: self.commands.signal(1, got))
-        resize = self._resize
-        if resize:
-            signal.signal(_SIGWINCH, lambda _got, _frame: resize())
+        if self._raw:
+            from . import terminal
+
+            signal.signal(_SIGWINCH, lambda _got, _frame: terminal.copy_size(0, self._master))
 
     def _status(self, end: dict[str, Any]) -> int:
         if end["event"] == "failed":

@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
+import re
+
 from .files import read_text
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 class Mount:
@@ -27,16 +31,7 @@ class Mount:
 
 def _unescape(text: str) -> str:
     """Spaces and the like stand in mountinfo as three octal digits."""
-    first, *escaped = text.split("\\")
-    return first + "".join(_plain(part) for part in escaped)
-
-
-def _plain(part: str) -> str:
-    """What follows a backslash, with its digits as the character that they stand for."""
-    digits = part[:3]
-    if len(digits) == 3 and set(digits) <= set("01234567"):
-        return chr(int(digits, 8)) + part[3:]
-    return "\\" + part
+    return _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), text)
 
 
 def mounts(*fstypes: str) -> list[Mount]:
